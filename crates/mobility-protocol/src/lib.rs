@@ -1,0 +1,15 @@
+//! Mobile IP signalling for the Corresponding Home Agent: the wire format, the address pool, the
+//! security associations, and the two protocol machines.
+//!
+//! This crate has no sockets, no clock and no randomness of its own. Time (`now`, Unix time) and a
+//! seed are passed in; outputs are data ([`Transmit`], [`DataplaneChange`], events) that somebody
+//! else executes. Everything the protocol demands can therefore be tested without root, without a
+//! network, and in virtual time.
+
+pub mod binding;
+pub mod dataplane_change;
+pub mod datagram;
+
+pub use binding::{CareOfAddress, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime};
+pub use datagram::{Datagram, Path, Transmit};
+pub use dataplane_change::{DataplaneChange, Encapsulation, Tunnel, TunnelEndpoints};
