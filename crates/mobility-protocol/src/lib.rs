@@ -7,9 +7,17 @@
 //! network, and in virtual time.
 
 pub mod binding;
-pub mod dataplane_change;
 pub mod datagram;
+pub mod dataplane_change;
+pub mod explain;
+pub mod home_agent;
+pub mod mobile_node;
+pub mod pool;
+pub mod security;
+pub mod wire;
 
-pub use binding::{CareOfAddress, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime};
+pub use binding::{
+    CareOfAddress, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime,
+};
 pub use datagram::{Datagram, Path, Transmit};
 pub use dataplane_change::{DataplaneChange, Encapsulation, Tunnel, TunnelEndpoints};

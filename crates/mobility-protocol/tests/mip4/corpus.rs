@@ -1,0 +1,88 @@
+//! What the fuzz targets check, over their committed corpora.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+#[path = "../../../../fuzz/src/lib.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "there it is the library of the fuzz targets"
+)]
+mod targets;
+
+#[test]
+fn the_corpus_of_mip4_decode() {
+    replay("mip4_decode", targets::mip4_decode);
+}
+
+#[test]
+fn the_corpus_of_mip4_explain() {
+    replay("mip4_explain", targets::mip4_explain);
+}
+
+proptest! {
+    #[test]
+    fn mutations_of_the_corpus(
+        sample: prop::sample::Index,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        end: prop::sample::Index,
+    ) {
+        let mut octets = sample.get(&corpus("mip4_decode")).1.clone();
+        for (position, octet) in changes {
+            if !octets.is_empty() {
+                let position = position.index(octets.len());
+                octets[position] = octet;
+            }
+        }
+        octets.truncate(end.index(2 * octets.len() + 1));
+        targets::mip4_decode(&octets);
+        targets::mip4_explain(&octets);
+    }
+
+    #[test]
+    fn arbitrary_octets(octets in prop::collection::vec(any::<u8>(), 0..300)) {
+        targets::mip4_decode(&octets);
+        targets::mip4_explain(&octets);
+    }
+
+    #[test]
+    fn arbitrary_extensions(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut message = vec![1; 24];
+        message.extend(octets);
+        targets::mip4_decode(&message);
+        targets::mip4_explain(&message);
+    }
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let corpus = corpus(target);
+    assert!(
+        corpus.len() >= 40,
+        "{target} has a corpus of only {}",
+        corpus.len()
+    );
+    for (name, octets) in corpus {
+        println!("{target}/{name}");
+        check(&octets);
+    }
+}
+
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(target);
+    let mut corpus: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| {
+            let entry = entry.unwrap();
+            (
+                entry.file_name().to_string_lossy().into_owned(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect();
+    corpus.sort();
+    corpus
+}

@@ -1,0 +1,12 @@
+//! The Mobile IPv4 codec against worked messages, random messages and arbitrary octets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod corpus;
+mod octets;
+mod properties;
+mod vectors;
