@@ -1,0 +1,335 @@
+//! Records as octets.
+//!
+//! ```text
+//! version 1 · Identification 8 · association · lease
+//! association: 0                                      the open one
+//!              1 · algorithm 1 · SPI 4 · length 2 · key
+//! lease:       0 · home address · care-of address · lifetime 8 · expires at 8
+//!              1 · home address · (0 | 1 · held until 8) · forget at 8
+//! address:     4 · 4 octets | 6 · 16 octets
+//! ```
+//! Numbers are big-endian, times and durations nanoseconds.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mobility_protocol::Identity;
+use mobility_protocol::home_agent::{StoredLease, StoredRecord};
+use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::wire::mip4::Identification;
+
+const VERSION: u8 = 1;
+
+/// Why octets are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CodecError {
+    #[error("its version {0} is unknown")]
+    Version(u8),
+    #[error("it ends too early")]
+    Truncated,
+    #[error("{0} octets follow its end")]
+    Trailing(usize),
+    #[error("its {field} can't be {value}")]
+    Value { field: &'static str, value: u8 },
+    #[error("its key has {0} octets")]
+    Key(usize),
+    #[error("its identity has {0} octets")]
+    Identity(usize),
+}
+
+pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(64);
+    octets.push(VERSION);
+    octets.extend(record.last_identification.0.to_be_bytes());
+    put_association(&mut octets, &record.association);
+    match record.lease {
+        StoredLease::Bound {
+            home_address,
+            care_of,
+            lifetime,
+            expires_at,
+        } => {
+            octets.push(0);
+            put_address(&mut octets, home_address.ip());
+            put_address(&mut octets, care_of.ip());
+            put_duration(&mut octets, lifetime);
+            put_duration(&mut octets, expires_at);
+        }
+        StoredLease::Released {
+            home_address,
+            held_until,
+            forget_at,
+        } => {
+            octets.push(1);
+            put_address(&mut octets, home_address.ip());
+            octets.push(u8::from(held_until.is_some()));
+            if let Some(held_until) = held_until {
+                put_duration(&mut octets, held_until);
+            }
+            put_duration(&mut octets, forget_at);
+        }
+    }
+    octets
+}
+
+pub(crate) fn decode(identity: &[u8], octets: &[u8]) -> Result<StoredRecord, CodecError> {
+    let mut reader = Reader(octets);
+    match reader.u8()? {
+        VERSION => {}
+        other => return Err(CodecError::Version(other)),
+    }
+    let record = StoredRecord {
+        identity: Identity::new(identity).map_err(|error| CodecError::Identity(error.0))?,
+        last_identification: Identification(reader.u64()?),
+        association: Arc::new(reader.association()?),
+        lease: reader.lease()?,
+    };
+    match reader.0.len() {
+        0 => Ok(record),
+        left => Err(CodecError::Trailing(left)),
+    }
+}
+
+fn put_association(octets: &mut Vec<u8>, association: &SecurityAssociation) {
+    if *association == SecurityAssociation::open_mode() {
+        octets.push(0);
+        return;
+    }
+    octets.push(1);
+    octets.push(match association.algorithm {
+        Algorithm::HmacMd5 => 0,
+        Algorithm::HmacSha1 => 1,
+        Algorithm::HmacSha256 => 2,
+        Algorithm::KeyedMd5 { covers_spi: true } => 3,
+        Algorithm::KeyedMd5 { covers_spi: false } => 4,
+    });
+    octets.extend(association.spi.to_be_bytes());
+    let key = association.key.as_bytes();
+    // A key has at most 1024 octets.
+    octets.extend(u16::try_from(key.len()).unwrap_or(u16::MAX).to_be_bytes());
+    octets.extend(key);
+}
+
+fn put_address(octets: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            octets.push(4);
+            octets.extend(address.octets());
+        }
+        IpAddr::V6(address) => {
+            octets.push(6);
+            octets.extend(address.octets());
+        }
+    }
+}
+
+/// Enough for Unix times until the year 2554.
+fn put_duration(octets: &mut Vec<u8>, duration: Duration) {
+    octets.extend(
+        u64::try_from(duration.as_nanos())
+            .unwrap_or(u64::MAX)
+            .to_be_bytes(),
+    );
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn association(&mut self) -> Result<SecurityAssociation, CodecError> {
+        match self.u8()? {
+            0 => return Ok(SecurityAssociation::open_mode()),
+            1 => {}
+            value => {
+                return Err(CodecError::Value {
+                    field: "association",
+                    value,
+                });
+            }
+        }
+        let algorithm = match self.u8()? {
+            0 => Algorithm::HmacMd5,
+            1 => Algorithm::HmacSha1,
+            2 => Algorithm::HmacSha256,
+            3 => Algorithm::KeyedMd5 { covers_spi: true },
+            4 => Algorithm::KeyedMd5 { covers_spi: false },
+            value => {
+                return Err(CodecError::Value {
+                    field: "algorithm",
+                    value,
+                });
+            }
+        };
+        let spi = u32::from_be_bytes(self.array()?);
+        let length = usize::from(u16::from_be_bytes(self.array()?));
+        let (key, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(CodecError::Truncated)?;
+        self.0 = rest;
+        let key = Key::new(key).map_err(|_| CodecError::Key(length))?;
+        Ok(SecurityAssociation {
+            spi,
+            algorithm,
+            key,
+        })
+    }
+
+    fn lease(&mut self) -> Result<StoredLease, CodecError> {
+        match self.u8()? {
+            0 => Ok(StoredLease::Bound {
+                home_address: self.address()?.into(),
+                care_of: self.address()?.into(),
+                lifetime: self.duration()?,
+                expires_at: self.duration()?,
+            }),
+            1 => Ok(StoredLease::Released {
+                home_address: self.address()?.into(),
+                held_until: match self.u8()? {
+                    0 => None,
+                    1 => Some(self.duration()?),
+                    value => {
+                        return Err(CodecError::Value {
+                            field: "hold-down",
+                            value,
+                        });
+                    }
+                },
+                forget_at: self.duration()?,
+            }),
+            value => Err(CodecError::Value {
+                field: "lease",
+                value,
+            }),
+        }
+    }
+
+    fn address(&mut self) -> Result<IpAddr, CodecError> {
+        match self.u8()? {
+            4 => Ok(Ipv4Addr::from(self.array::<4>()?).into()),
+            6 => Ok(Ipv6Addr::from(self.array::<16>()?).into()),
+            value => Err(CodecError::Value {
+                field: "address family",
+                value,
+            }),
+        }
+    }
+
+    fn duration(&mut self) -> Result<Duration, CodecError> {
+        self.u64().map(Duration::from_nanos)
+    }
+
+    fn u8(&mut self) -> Result<u8, CodecError> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, CodecError> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+        let (array, rest) = self
+            .0
+            .split_first_chunk::<N>()
+            .ok_or(CodecError::Truncated)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<Ipv4Addr>().prop_map(IpAddr::V4),
+            any::<Ipv6Addr>().prop_map(IpAddr::V6)
+        ]
+    }
+
+    fn time() -> impl Strategy<Value = Duration> {
+        any::<u64>().prop_map(Duration::from_nanos)
+    }
+
+    fn lease() -> impl Strategy<Value = StoredLease> {
+        let bound = (address(), address(), time(), time()).prop_map(
+            |(home, care_of, lifetime, expires_at)| StoredLease::Bound {
+                home_address: home.into(),
+                care_of: care_of.into(),
+                lifetime,
+                expires_at,
+            },
+        );
+        let released = (address(), prop::option::of(time()), time()).prop_map(
+            |(home, held_until, forget_at)| StoredLease::Released {
+                home_address: home.into(),
+                held_until,
+                forget_at,
+            },
+        );
+        prop_oneof![bound, released]
+    }
+
+    fn association() -> impl Strategy<Value = SecurityAssociation> {
+        let own = (
+            any::<u32>(),
+            prop::sample::select(&Algorithm::ALL),
+            prop::collection::vec(any::<u8>(), 1..64),
+        );
+        prop_oneof![
+            Just(SecurityAssociation::open_mode()),
+            own.prop_map(|(spi, algorithm, key)| SecurityAssociation {
+                spi,
+                algorithm,
+                key: Key::new(key).unwrap()
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn records_survive(
+            identity in prop::collection::vec(any::<u8>(), 1..255),
+            association in association(),
+            identification: u64,
+            lease in lease(),
+        ) {
+            let record = StoredRecord {
+                identity: Identity::new(&identity).unwrap(),
+                association: Arc::new(association),
+                last_identification: Identification(identification),
+                lease,
+            };
+            let octets = encode(&record);
+            prop_assert_eq!(decode(&identity, &octets), Ok(record));
+            for end in 0..octets.len() {
+                prop_assert_eq!(decode(&identity, &octets[..end]), Err(CodecError::Truncated));
+            }
+        }
+
+        #[test]
+        fn anything_may_be_on_a_disk(octets in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode(b"a", &octets);
+            let _ = decode(b"", &[&[VERSION], octets.as_slice()].concat());
+        }
+    }
+
+    #[test]
+    fn an_open_binding_takes_few_octets() {
+        let record = StoredRecord {
+            identity: Identity::new("a").unwrap(),
+            association: Arc::new(SecurityAssociation::open_mode()),
+            last_identification: Identification(1),
+            lease: StoredLease::Bound {
+                home_address: Ipv4Addr::LOCALHOST.into(),
+                care_of: Ipv4Addr::LOCALHOST.into(),
+                lifetime: Duration::from_secs(1),
+                expires_at: Duration::from_secs(2),
+            },
+        };
+        assert_eq!(encode(&record).len(), 37);
+    }
+}

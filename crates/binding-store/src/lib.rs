@@ -1,0 +1,320 @@
+//! The bindings of a home agent on disk: written before an acknowledgement leaves.
+//!
+//! A [`BindingStore`] is one file, `bindings.redb`, in a directory of its own. It holds keys of
+//! mobile nodes, so nobody but its owner can read it. One process at a time has it open.
+//!
+//! Changes are committed many at once: [`BindingStore::commit`] returns when they would survive a
+//! power cut. If it fails, because the disk is full for instance, nothing is lost and nothing is
+//! half done: the changes stay in memory, one per identity, and go with the next commit.
+
+mod codec;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use mobility_protocol::Identity;
+use mobility_protocol::home_agent::{StoreChange, StoredRecord};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+};
+
+/// The name of the file in the directory of the store.
+pub const FILE_NAME: &str = "bindings.redb";
+
+/// The layout of the file. A file with a larger number is from a newer version of this program.
+pub const FORMAT_VERSION: u32 = 1;
+
+const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bindings");
+const PROPERTIES: TableDefinition<'_, &str, u32> = TableDefinition::new("properties");
+const VERSION: &str = "version";
+
+/// Reading happens once, at the start; writing touches few pages at a time.
+const CACHE_SIZE: usize = 16 << 20;
+
+/// What is on disk of the bindings of a home agent.
+pub struct BindingStore {
+    path: PathBuf,
+    /// Closed after a failure: the database takes no more once a write has failed.
+    database: Option<Database>,
+    /// What is not on disk yet: the new record of an identity, or none.
+    pending: BTreeMap<Identity, Option<Vec<u8>>>,
+}
+
+/// Why the store does not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file or its directory can't be made or opened.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another process has the store open.
+    #[error("{0}: another process uses this store; is the home agent running already?")]
+    InUse(PathBuf),
+    /// The file is from a newer version of this program.
+    #[error(
+        "{path}: the store has format {found}, this version knows formats up to {FORMAT_VERSION}"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The format it says it has.
+        found: u32,
+    },
+    /// The file is not a store, or damaged.
+    #[error("{path}: the store is damaged ({reason}); move it away to start without bindings")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The database could not read or write. What was to be written is kept for the next commit.
+    #[error("{path}: {source}")]
+    Database {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        source: Box<redb::Error>,
+    },
+}
+
+impl BindingStore {
+    /// The store in this directory, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is a store that can't be used, or none can be made.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE_NAME);
+        prepare(directory, &path).map_err(|source| StoreError::File {
+            path: path.clone(),
+            source,
+        })?;
+        let mut store = Self {
+            database: None,
+            path,
+            pending: BTreeMap::new(),
+        };
+        // The database library panics on some files that nothing but damage could have produced.
+        let opened = catch_unwind(AssertUnwindSafe(|| store.open_whole()));
+        store.database =
+            Some(opened.unwrap_or_else(|_| Err(store.damaged("it can't be made sense of")))?);
+        Ok(store)
+    }
+
+    /// Every record on disk, by identity.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file can't be read, or a record in it makes no sense.
+    pub fn load(&self) -> Result<Vec<StoredRecord>, StoreError> {
+        let Some(database) = &self.database else {
+            return Ok(Vec::new());
+        };
+        let read = || -> Result<Vec<Result<StoredRecord, String>>, redb::Error> {
+            let table = database.begin_read()?.open_table(RECORDS)?;
+            let mut records = Vec::new();
+            for entry in table.iter()? {
+                let (identity, record) = entry?;
+                let decoded = codec::decode(identity.value(), record.value());
+                records.push(decoded.map_err(|error| {
+                    format!("the record of {}: {error}", identity.value().escape_ascii())
+                }));
+            }
+            Ok(records)
+        };
+        let records = read().map_err(|error| self.error(error))?;
+        records
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|reason| self.damaged(reason))
+    }
+
+    /// Writes these changes, and any that could not be written before, in one transaction. When it
+    /// returns without an error they would survive a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing was written. The changes are kept; calling this again, with more
+    /// changes or without, is the next attempt.
+    pub fn commit(
+        &mut self,
+        changes: impl IntoIterator<Item = StoreChange>,
+    ) -> Result<(), StoreError> {
+        for change in changes {
+            match change {
+                StoreChange::Put(record) => {
+                    let octets = codec::encode(&record);
+                    self.pending.insert(record.identity, Some(octets));
+                }
+                StoreChange::Delete(identity) => {
+                    self.pending.insert(identity, None);
+                }
+            }
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let database = match self.database.take() {
+            Some(database) => database,
+            // Should the file have vanished, that is an error rather than an empty store.
+            None => self.opened(Builder::new().set_cache_size(CACHE_SIZE).open(&self.path))?,
+        };
+        match self.write(&database) {
+            Ok(()) => {
+                self.database = Some(database);
+                self.pending.clear();
+                Ok(())
+            }
+            // Closed with that: a database that failed once refuses everything until it is opened
+            // again, when it goes back to the last commit.
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// How many identities have a change that is not on disk.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn write(&self, database: &Database) -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        {
+            let mut table = transaction.open_table(RECORDS)?;
+            for (identity, record) in &self.pending {
+                match record {
+                    Some(octets) => table.insert(identity.as_bytes(), octets.as_slice())?,
+                    None => table.remove(identity.as_bytes())?,
+                };
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// The database, with every checksum in it verified: the library itself trusts a file that was
+    /// closed in good order.
+    fn open_whole(&self) -> Result<Database, StoreError> {
+        let mut database =
+            self.opened(Builder::new().set_cache_size(CACHE_SIZE).create(&self.path))?;
+        match database.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => return Err(self.damaged("a checksum is wrong")),
+            Err(error) => return Err(self.error(error.into())),
+        }
+        self.check_version(&database)?;
+        Ok(database)
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no list of them is complete"
+    )]
+    fn opened(&self, database: Result<Database, DatabaseError>) -> Result<Database, StoreError> {
+        database.map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(self.path.clone()),
+            error => self.error(error.into()),
+        })
+    }
+
+    /// Refuses the file of a newer version, and says in a new file which one made it.
+    fn check_version(&self, database: &Database) -> Result<(), StoreError> {
+        let read = || -> Result<Option<u32>, redb::Error> {
+            match database.begin_read()?.open_table(PROPERTIES) {
+                Ok(properties) => Ok(properties.get(VERSION)?.map(|version| version.value())),
+                Err(TableError::TableDoesNotExist(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        let write = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            transaction
+                .open_table(PROPERTIES)?
+                .insert(VERSION, FORMAT_VERSION)?;
+            transaction.open_table(RECORDS)?;
+            Ok(transaction.commit()?)
+        };
+        match read().map_err(|error| self.error(error))? {
+            Some(found) if found > FORMAT_VERSION => Err(StoreError::Newer {
+                path: self.path.clone(),
+                found,
+            }),
+            Some(_) => Ok(()),
+            None => write().map_err(|error| self.error(error)),
+        }
+    }
+
+    fn damaged(&self, reason: impl Into<String>) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no list of them is complete"
+    )]
+    fn error(&self, error: redb::Error) -> StoreError {
+        match error {
+            redb::Error::Corrupted(reason) => self.damaged(reason),
+            redb::Error::UpgradeRequired(version) => {
+                self.damaged(format!("a database of format {version}"))
+            }
+            error @ (redb::Error::TableTypeMismatch { .. } | redb::Error::TableIsMultimap(_)) => {
+                self.damaged(error.to_string())
+            }
+            redb::Error::Io(source)
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                self.damaged(source.to_string())
+            }
+            source => StoreError::Database {
+                path: self.path.clone(),
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+/// What is pending holds keys: its number is all that is shown.
+impl fmt::Debug for BindingStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BindingStore")
+            .field("path", &self.path)
+            .field("pending", &self.pending.len())
+            .finish()
+    }
+}
+
+/// Makes the directory and the file, both for their owner alone, if they are not there.
+fn prepare(directory: &Path, path: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    // The name of a new file is to survive a power cut as well.
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,109 @@
+//! From a datagram to a request by somebody known: everything before an answer is due.
+//!
+//! Anybody may send a datagram. Nothing here keeps state for the sender, and nothing is answered
+//! that was not authenticated (RFC 5944, section 3.8.2.1).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::config::{Policy, is_unicast};
+use super::counters::DropReason;
+use crate::security::SecurityAssociation;
+use crate::wire::mip4::{
+    Authentication, AuthenticationKind, DecodeError, Extension, Extensions, Frames, Message,
+    RegistrationRequest, ReplyCode,
+};
+use crate::{Datagram, Identity};
+
+/// A request with a valid authenticator.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) request: RegistrationRequest,
+    pub(super) source: SocketAddr,
+    pub(super) identity: Identity,
+    pub(super) association: Arc<SecurityAssociation>,
+    /// The code to answer with, whatever the request asks for.
+    pub(super) fault: Option<ReplyCode>,
+}
+
+pub(super) fn admit(policy: &Policy, datagram: &Datagram<'_>) -> Result<Admitted, DropReason> {
+    match datagram.source {
+        SocketAddr::V4(source) if source.port() != 0 && is_unicast(*source.ip()) => {}
+        SocketAddr::V4(_) | SocketAddr::V6(_) => return Err(DropReason::InvalidSource),
+    }
+    let (request, fault) = match Message::decode(datagram.payload) {
+        Ok(Message::RegistrationRequest(request)) => (request, None),
+        Ok(_) => return Err(DropReason::UnexpectedMessage),
+        Err(error) => salvage(datagram.payload, error)?,
+    };
+    let extensions = &request.extensions;
+    if extensions.not_understood().is_some() || extensions.iter().any(is_for_somebody_else) {
+        return Err(DropReason::UnsupportedExtension);
+    }
+    if extensions.iter().any(is_foreign_agents) {
+        return Err(DropReason::UnknownForeignAgent);
+    }
+    let authentication = extensions
+        .mobile_home_authentication()
+        .ok_or(DropReason::MissingAuthentication)?;
+    let identity = extensions.nai().ok_or(DropReason::MissingIdentity)?;
+    let association = policy
+        .association(identity, authentication.spi)
+        .ok_or(DropReason::UnknownAssociation)?;
+    if !authentication.is_valid(association, datagram.payload) {
+        return Err(DropReason::AuthenticationFailed);
+    }
+    Ok(Admitted {
+        source: datagram.source,
+        identity: identity.clone(),
+        association: Arc::clone(association),
+        request,
+        fault,
+    })
+}
+
+/// What of a malformed request is needed to say so to its sender, if it can be authenticated.
+fn salvage(
+    payload: &[u8],
+    error: DecodeError,
+) -> Result<(RegistrationRequest, Option<ReplyCode>), DropReason> {
+    let undecodable = DropReason::Undecodable(error);
+    let code = error.reply_code().ok_or(undecodable)?;
+    let fixed = payload
+        .get(..RegistrationRequest::FIXED_LENGTH)
+        .ok_or(undecodable)?;
+    let Ok(Message::RegistrationRequest(mut request)) = Message::decode(fixed) else {
+        return Err(undecodable);
+    };
+    request.extensions = Frames::new(payload, RegistrationRequest::FIXED_LENGTH)
+        .map_while(Result::ok)
+        .filter_map(|frame| Extension::decode(&frame).ok())
+        .collect();
+    match request.extensions.mobile_home_authentication() {
+        Some(_) => Ok((request, Some(code))),
+        None => Err(undecodable),
+    }
+}
+
+/// A correspondent router authenticates requests of its own kind (RFC 6521, section 4.6).
+fn is_for_somebody_else(extension: &Extension) -> bool {
+    matches!(extension, Extension::MobileCorrespondentAuthentication(_))
+}
+
+fn is_foreign_agents(extension: &Extension) -> bool {
+    matches!(
+        extension,
+        Extension::Authentication(Authentication {
+            kind: AuthenticationKind::ForeignHome,
+            ..
+        })
+    )
+}
+
+/// Whether an offer to tunnel in UDP stands where nothing protects it (RFC 3519, section 4.6.1).
+pub(super) fn has_unprotected_udp_tunnel_request(extensions: &Extensions) -> bool {
+    extensions
+        .unprotected()
+        .iter()
+        .any(|extension| matches!(extension, Extension::UdpTunnelRequest(_)))
+}

@@ -1,0 +1,172 @@
+//! How often what happened.
+
+use std::collections::BTreeMap;
+
+use crate::wire::mip4::{DecodeError, ReplyCode};
+
+/// Why a datagram was dropped without an answer, beside the faults of [`DecodeError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DropReason {
+    /// The octets are no message.
+    Undecodable(DecodeError),
+    /// A source nobody could answer to: port 0, or no IPv4 unicast address.
+    InvalidSource,
+    /// A message that is not for a home agent, or not answered in this form.
+    UnexpectedMessage,
+    /// An extension that must be understood and is not.
+    UnsupportedExtension,
+    /// No Mobile-Home Authentication extension, or several (RFC 5944, section 3.8.2.1).
+    MissingAuthentication,
+    /// A Foreign-Home Authentication extension: there is no association with any foreign agent
+    /// (RFC 5944, section 3.8.2.1).
+    UnknownForeignAgent,
+    /// No NAI extension before the authentication: nobody is named.
+    MissingIdentity,
+    /// This identity has no association under this SPI.
+    UnknownAssociation,
+    /// The authenticator is not the one the association makes. An answer would need a valid
+    /// authenticator of our own and tell a stranger more than the mobile node, which drops it if it
+    /// has another key.
+    AuthenticationFailed,
+}
+
+impl DropReason {
+    const NAMED: [(&'static str, Self); 8] = [
+        ("drop_invalid_source", Self::InvalidSource),
+        ("drop_unexpected_message", Self::UnexpectedMessage),
+        ("drop_unsupported_extension", Self::UnsupportedExtension),
+        ("drop_missing_authentication", Self::MissingAuthentication),
+        ("drop_unknown_foreign_agent", Self::UnknownForeignAgent),
+        ("drop_missing_identity", Self::MissingIdentity),
+        ("drop_unknown_association", Self::UnknownAssociation),
+        ("drop_authentication_failed", Self::AuthenticationFailed),
+    ];
+}
+
+/// What happens to bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Created,
+    Moved,
+    Refreshed,
+    Released,
+    Expired,
+}
+
+impl Life {
+    const ALL: [(&'static str, Self); 5] = [
+        ("bindings_created", Self::Created),
+        ("bindings_moved", Self::Moved),
+        ("bindings_refreshed", Self::Refreshed),
+        ("bindings_released", Self::Released),
+        ("bindings_expired", Self::Expired),
+    ];
+}
+
+/// The codes this home agent answers with.
+const REPLIES: [(&str, ReplyCode); 11] = [
+    ("reply_0", ReplyCode::ACCEPTED),
+    ("reply_1", ReplyCode::ACCEPTED_WITHOUT_SIMULTANEOUS_BINDINGS),
+    ("reply_129", ReplyCode::ADMINISTRATIVELY_PROHIBITED),
+    ("reply_130", ReplyCode::INSUFFICIENT_RESOURCES),
+    ("reply_133", ReplyCode::IDENTIFICATION_MISMATCH),
+    ("reply_134", ReplyCode::POORLY_FORMED_REQUEST),
+    ("reply_136", ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS),
+    ("reply_138", ReplyCode::REVERSE_TUNNEL_MANDATORY),
+    ("reply_139", ReplyCode::ENCAPSULATION_UNAVAILABLE),
+    ("reply_140", ReplyCode::VENDOR_EXTENSION_FROM_MOBILE_NODE),
+    ("reply_142", ReplyCode::UDP_ENCAPSULATION_UNAVAILABLE),
+];
+
+/// Counters by name, all there from the beginning.
+#[derive(Debug)]
+pub(super) struct Counters(BTreeMap<&'static str, u64>);
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        let drops = DropReason::NAMED.iter().map(|(name, _)| *name);
+        let life = Life::ALL.iter().map(|(name, _)| *name);
+        let replies = REPLIES.iter().map(|(name, _)| *name);
+        let names = drops
+            .chain(life)
+            .chain(replies)
+            .chain(UNDECODABLE.iter().map(|(name, _)| *name));
+        Self(names.map(|name| (name, 0)).collect())
+    }
+
+    pub(super) fn dropped(&mut self, reason: DropReason) {
+        let name = if let DropReason::Undecodable(error) = reason {
+            let reason = error.drop_reason();
+            UNDECODABLE
+                .iter()
+                .find(|(_, known)| *known == reason)
+                .map(|(name, _)| *name)
+        } else {
+            DropReason::NAMED
+                .iter()
+                .find(|(_, known)| *known == reason)
+                .map(|(name, _)| *name)
+        };
+        self.count(name.unwrap_or("drop_other"));
+    }
+
+    pub(super) fn replied(&mut self, code: ReplyCode) {
+        let name = REPLIES
+            .iter()
+            .find(|(_, known)| *known == code)
+            .map(|(name, _)| *name);
+        self.count(name.unwrap_or("reply_other"));
+    }
+
+    pub(super) fn lived(&mut self, life: Life) {
+        if let Some((name, _)) = Life::ALL.iter().find(|(_, known)| *known == life) {
+            self.count(name);
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<(&'static str, u64)> {
+        self.0.iter().map(|(name, count)| (*name, *count)).collect()
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.0.entry(name).or_default() += 1;
+    }
+}
+
+/// The names of [`DecodeError::drop_reason`] as counters. The wire module has no prefix to give.
+const UNDECODABLE: [(&str, &str); 8] = [
+    ("drop_empty_message", "empty_message"),
+    ("drop_unknown_message_type", "unknown_message_type"),
+    ("drop_truncated_message", "truncated_message"),
+    ("drop_trailing_octets", "trailing_octets"),
+    ("drop_truncated_extension", "truncated_extension"),
+    ("drop_malformed_extension", "malformed_extension"),
+    (
+        "drop_unknown_non_skippable_extension",
+        "unknown_non_skippable_extension",
+    ),
+    ("drop_too_many_extensions", "too_many_extensions"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_the_wire_has_its_counter() {
+        let known = UNDECODABLE.map(|(_, reason)| reason);
+        assert_eq!(known, DecodeError::DROP_REASONS);
+        for (name, reason) in UNDECODABLE {
+            assert_eq!(name, format!("drop_{reason}"));
+        }
+    }
+
+    #[test]
+    fn a_counter_exists_before_its_first_event() {
+        let counters = Counters::new().all();
+        assert!(counters.iter().all(|(_, count)| *count == 0));
+        assert!(counters.contains(&("drop_authentication_failed", 0)));
+        assert!(counters.contains(&("drop_malformed_extension", 0)));
+        assert!(counters.is_sorted());
+    }
+}

@@ -1,0 +1,103 @@
+//! What a request may have, as far as the request itself and the configuration tell (RFC 5944,
+//! section 3.8; RFC 3024, section 4; RFC 3519, section 4.6).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::admission::has_unprotected_udp_tunnel_request;
+use super::config::{Policy, is_unicast};
+use crate::Lifetime;
+use crate::pool::Pool;
+use crate::wire::mip4::iana::UdpTunnelReplyCode;
+use crate::wire::mip4::{
+    DynamicHomeAgentRole, Extension, RegistrationRequest, ReplyCode, RequestFlags, UdpTunnelReply,
+};
+
+/// What is granted beside the home address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pub(super) lifetime: Duration,
+    pub(super) udp_tunnel: Option<UdpTunnelReply>,
+}
+
+/// IP protocol 4, as the UDP Tunnel Request names what to put into UDP.
+const IP_IN_IP: u8 = 4;
+
+/// What any request has to fulfil, whatever it asks for.
+pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<(), ReplyCode> {
+    let extensions = &request.extensions;
+    let co_located = request
+        .flags
+        .contains(RequestFlags::DECAPSULATION_BY_MOBILE_NODE);
+    // RFC 3519, section 4.6.1: a mobile node puts its offer before its authentication, a foreign
+    // agent after it, and D says which of them it was.
+    if has_unprotected_udp_tunnel_request(extensions) && co_located
+        || extensions.udp_tunnel_request().is_some() && !co_located
+    {
+        return Err(ReplyCode::POORLY_FORMED_REQUEST);
+    }
+    if extensions.has_critical_vendor() {
+        return Err(ReplyCode::VENDOR_EXTENSION_FROM_MOBILE_NODE);
+    }
+    // RFC 4433, section 5.3.1: all zeros and all ones ask for whichever home agent this is.
+    let any_home_agent = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].contains(&request.home_agent);
+    let asks_for_another = extensions.protected().iter().any(|extension| {
+        matches!(extension, Extension::DynamicHomeAgent(agent)
+            if agent.role == DynamicHomeAgentRole::Requested && agent.address != policy.address)
+    });
+    if asks_for_another || !any_home_agent && request.home_agent != policy.address {
+        return Err(ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS);
+    }
+    Ok(())
+}
+
+/// What a request for a binding gets, apart from the home address.
+pub(super) fn grant(
+    policy: &Policy,
+    pool: &Pool,
+    request: &RegistrationRequest,
+    source: IpAddr,
+) -> Result<Grant, ReplyCode> {
+    let flags = request.flags;
+    // There are no foreign agents here: the care-of address is the mobile node's own.
+    if !flags.contains(RequestFlags::DECAPSULATION_BY_MOBILE_NODE) {
+        return Err(ReplyCode::ADMINISTRATIVELY_PROHIBITED);
+    }
+    if flags.contains(RequestFlags::MINIMAL_ENCAPSULATION) || flags.contains(RequestFlags::GRE) {
+        return Err(ReplyCode::ENCAPSULATION_UNAVAILABLE);
+    }
+    // The correspondents accept a home address only from here.
+    if !flags.contains(RequestFlags::REVERSE_TUNNEL) {
+        return Err(ReplyCode::REVERSE_TUNNEL_MANDATORY);
+    }
+    let care_of = IpAddr::V4(request.care_of_address);
+    let possible = is_unicast(request.care_of_address)
+        && request.care_of_address != policy.address
+        && !pool.covers(care_of);
+    // RFC 3519, section 4.6: another source is a translator's, and nothing is tunnelled through
+    // translators here.
+    if !possible || source != care_of {
+        return Err(ReplyCode::ADMINISTRATIVELY_PROHIBITED);
+    }
+    let udp_tunnel = match request.extensions.udp_tunnel_request() {
+        Some(offer) if ![0, IP_IN_IP].contains(&offer.encapsulation) => {
+            return Err(ReplyCode::UDP_ENCAPSULATION_UNAVAILABLE);
+        }
+        Some(offer) if offer.force => return Err(ReplyCode::ADMINISTRATIVELY_PROHIBITED),
+        Some(_) => Some(UdpTunnelReply {
+            code: UdpTunnelReplyCode::DECLINED,
+            forced: false,
+            keepalive_interval: 0,
+        }),
+        None => None,
+    };
+    let lifetime = match request.lifetime {
+        Lifetime::Finite(requested) => requested.min(policy.max_lifetime),
+        Lifetime::Infinite => policy.default_lifetime,
+        Lifetime::Zero => Duration::ZERO,
+    };
+    Ok(Grant {
+        lifetime,
+        udp_tunnel,
+    })
+}

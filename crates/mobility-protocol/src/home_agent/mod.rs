@@ -1,0 +1,361 @@
+//! The home agent's protocol machine: requests in, replies and changes out.
+//!
+//! [`HomeAgent`] lends home addresses from a [pool](crate::pool) and knows where they are reached.
+//! It is sans-IO: whoever drives it passes datagrams and the time in, and carries out what it puts
+//! out.
+//!
+//! # What the driver owes
+//! After one or several inputs, a *round*: take every [`StoreChange`], then every [`Event`] and every
+//! [`Transmit`], until there are none. The changes of a round are durable before its transmits
+//! leave. If they can't be made durable, the transmits are thrown away and the changes kept for the
+//! next attempt, later ones replacing earlier ones of the same identity: the mobile nodes ask again,
+//! and what they are told then is in the store.
+//!
+//! # Who gets an answer
+//! Only a Registration Request with a valid authenticator of a known association; everything else is
+//! dropped, and counted under its reason. What is answered, in this order:
+//!
+//! | Request | Code |
+//! |---|---|
+//! | authenticated, but malformed; UDP Tunnel Request on the wrong side of the authentication | 134 |
+//! | Identification outside the window, or not later than the last accepted | 133 |
+//! | critical vendor extension | 140 |
+//! | Home Agent field, or Requested HA extension, not ours (all zeros and ones are) | 136 |
+//! | *deregistration*: home address not this identity's | 129 |
+//! | *deregistration*: else | 0 |
+//! | D not set | 129 |
+//! | M or G set | 139 |
+//! | T not set | 138 |
+//! | care-of address impossible, or not the source (a translator) | 129 |
+//! | UDP Tunnel Request for an encapsulation other than IP in IP | 142 |
+//! | UDP Tunnel Request with F | 129 |
+//! | home address named, but not this identity's | 129 |
+//! | no address left, or too many identities remembered | 130 |
+//! | else; the second if S was set | 0, 1 |
+//!
+//! # Whose home address it is
+//! A binding is what the store says, and it is the identity's, with its key. No request re-creates a
+//! binding that is not there. Who had an address gets it back while it is held down, by naming it or
+//! by asking for any; a fixed address is its identity's at any time. A deregistration for an address
+//! this identity had a moment ago is accepted again (the first answer was lost); for one it has not
+//! it is refused, like any other request.
+//!
+//! # Replay
+//! The last accepted Identification of a mobile node is remembered for as long as it has a binding
+//! or a held-down address, and at least twice the window longer than its binding. A request that
+//! arrives twice is answered twice, but changes nothing the second time. When our clock was set back
+//! so far that the last accepted Identification is beyond the window, that Identification is taken
+//! for the time with this mobile node: it is told so by code 133, and neither is it locked out
+//! until our clock catches up, nor is anything accepted twice.
+
+mod admission;
+mod clock;
+mod config;
+mod counters;
+mod decision;
+mod event;
+mod freshness;
+mod record;
+mod registration;
+mod restore;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, ConfigError, LONGEST_LIFETIME, MobileNodeConfig, Mode};
+pub use event::{BindingState, BindingView, Event};
+pub use record::{RestoreSummary, StoreChange, StoredLease, StoredRecord};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::pool::{Pool, PoolUsage};
+use crate::security::OPEN_MODE_SPI;
+use crate::{
+    CareOfAddress, Datagram, DataplaneChange, Encapsulation, Transmit, Tunnel, TunnelEndpoints,
+};
+
+use clock::Clock;
+use config::Policy;
+use counters::{Counters, Life};
+use table::{Binding, Lease, Slot, Table};
+
+/// How long packets from the care-of address before the last move are still accepted: those that
+/// were under way.
+pub const FORMER_CARE_OF_GRACE: Duration = Duration::from_secs(3);
+
+/// How many mobile nodes without an address are remembered at most, for the sake of their last
+/// Identification. Without an end, registering and leaving under ever new names would take all the
+/// memory there is. (Few in tests, so that they get there.)
+const REMEMBERED: u64 = if cfg!(test) { 64 } else { 65_536 };
+
+/// Steps of the wall clock below this are drift: not worth writing every record again.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
+
+/// A home agent. See the [module](self).
+pub struct HomeAgent {
+    policy: Policy,
+    pool: Pool,
+    table: Table,
+    clock: Clock,
+    /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
+    moving: BTreeMap<Slot, (Instant, CareOfAddress)>,
+    moves: BTreeSet<(Instant, Slot)>,
+    changes: VecDeque<StoreChange>,
+    /// From which slot on every record has still to be written again.
+    rewrite: Option<usize>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl HomeAgent {
+    /// A home agent without bindings. The seed has to be secret and new with each start: it decides
+    /// which addresses are lent.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the configuration contradicts itself.
+    pub fn new(
+        config: Config,
+        seed: [u8; 32],
+        now: Instant,
+        unix_time: Duration,
+    ) -> Result<Self, ConfigError> {
+        let (policy, pool) = Policy::new(config, seed)?;
+        Ok(Self {
+            policy,
+            pool,
+            table: Table::default(),
+            clock: Clock::new(unix_time, now),
+            moving: BTreeMap::new(),
+            moves: BTreeSet::new(),
+            changes: VecDeque::new(),
+            rewrite: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::new(),
+        })
+    }
+
+    /// Takes a datagram that arrived on our port. Anybody may have sent it.
+    pub fn handle_input(&mut self, datagram: Datagram<'_>, now: Instant) {
+        self.handle_timeout(now);
+        match admission::admit(&self.policy, &datagram) {
+            Ok(admitted) => self.answer(&admitted, now),
+            Err(reason) => self.counters.dropped(reason),
+        }
+    }
+
+    /// Does what is due. To be called at [`HomeAgent::poll_timeout`], and as often besides as one
+    /// likes.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((until, slot)) = self.moves.first().copied() {
+            if until > now {
+                break;
+            }
+            self.settled(slot);
+            self.install(slot);
+        }
+        while let Some(slot) = self.table.pop_due(now) {
+            match self.table.get(slot).map(|node| node.lease) {
+                Some(Lease::Bound(_)) => self.end(slot, Life::Expired, now),
+                Some(Lease::Released { .. }) => {
+                    if let Some(node) = self.table.remove(slot) {
+                        self.changes.push_back(StoreChange::Delete(node.identity));
+                    }
+                }
+                None => {}
+            }
+        }
+        self.pool.handle_timeout(now);
+    }
+
+    /// The wall clock says this. To be called when it was set, and after the host slept.
+    pub fn handle_unix_time(&mut self, unix_time: Duration, now: Instant) {
+        if self.clock.unix_time(now).abs_diff(unix_time) >= CLOCK_STEP {
+            // The store has Unix times, by the clock that was wrong.
+            self.rewrite = Some(0);
+        }
+        self.clock = Clock::new(unix_time, now);
+    }
+
+    /// The next change to the store. Those of a round are durable before its transmits leave.
+    pub fn poll_store_change(&mut self) -> Option<StoreChange> {
+        if let Some(change) = self.changes.pop_front() {
+            return Some(change);
+        }
+        while let Some(index) = self.rewrite.filter(|index| *index < self.table.end()) {
+            self.rewrite = Some(index + 1);
+            if let Some(node) = self.table.nth(index) {
+                return Some(StoreChange::Put(self.record(node)));
+            }
+        }
+        self.rewrite = None;
+        None
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing to execute or to write down.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`HomeAgent::handle_timeout`] has something to do, at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let moved = self.moves.first().map(|(until, _)| *until);
+        [self.table.next_deadline(), self.pool.poll_timeout(), moved]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The bindings there are, by home address.
+    pub fn bindings(&self, now: Instant) -> impl Iterator<Item = BindingView> {
+        let mut bound: Vec<(&Binding, Slot)> = self
+            .table
+            .iter()
+            .filter_map(|(slot, node)| Some((node.binding()?, slot)))
+            .collect();
+        bound.sort_unstable_by_key(|(binding, _)| binding.home_address);
+        bound.into_iter().filter_map(move |(binding, slot)| {
+            let node = self.table.get(slot)?;
+            Some(BindingView {
+                home_address: binding.home_address,
+                care_of: binding.care_of,
+                identity: node.identity.clone(),
+                expires_in: binding.expires.saturating_duration_since(now),
+                lifetime: Duration::from_secs(binding.lifetime.into()),
+                state: match self.moving.contains_key(&slot) {
+                    true => BindingState::Moving,
+                    false => BindingState::Active,
+                },
+                authenticated: node.association.spi != OPEN_MODE_SPI,
+            })
+        })
+    }
+
+    /// How much of each pool prefix is lent or held down.
+    #[must_use]
+    pub fn pool_usage(&self) -> Vec<PoolUsage> {
+        self.pool.usage().to_vec()
+    }
+
+    /// How often what happened, by name in alphabetical order: `drop_<reason>` for each datagram
+    /// that was not answered, `reply_<code>` for each that was, `bindings_<event>`.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.counters.all()
+    }
+
+    /// Ends a binding: its address goes into hold-down, its mobile node is remembered for a while.
+    fn end(&mut self, slot: Slot, how: Life, now: Instant) {
+        let Some(node) = self.table.get(slot) else {
+            return;
+        };
+        let Some(Binding { home_address, .. }) = node.binding().copied() else {
+            return;
+        };
+        let (identity, identification) = (node.identity.clone(), node.last_identification);
+        let held_until = self.pool.release(home_address.ip(), now);
+        let remembered = now + self.policy.replay_memory();
+        let lease = Lease::Released {
+            home_address,
+            held_until,
+            forget_at: held_until.map_or(remembered, |held| held.max(remembered)),
+        };
+        self.settled(slot);
+        self.table.update(slot, identification, lease);
+        self.store(slot);
+        self.counters.lived(how);
+        self.events
+            .push_back(Event::Dataplane(DataplaneChange::Remove(home_address)));
+        self.events.push_back(match how {
+            Life::Expired => Event::BindingExpired {
+                home_address,
+                identity,
+            },
+            Life::Created | Life::Moved | Life::Refreshed | Life::Released => {
+                Event::BindingReleased {
+                    home_address,
+                    identity,
+                }
+            }
+        });
+    }
+
+    /// Tells the data path about a binding.
+    fn install(&mut self, slot: Slot) {
+        let binding = self.table.get(slot).and_then(|node| node.binding());
+        if let Some(Binding {
+            home_address,
+            care_of,
+            ..
+        }) = binding.copied()
+        {
+            self.events
+                .push_back(Event::Dataplane(DataplaneChange::Install(Tunnel {
+                    home_address,
+                    endpoints: TunnelEndpoints {
+                        local: self.policy.address.into(),
+                        remote: care_of.ip(),
+                        interface: None,
+                    },
+                    former_remote: self.moving.get(&slot).map(|(_, former)| former.ip()),
+                    encapsulation: Encapsulation::IpInIp,
+                    correspondents: self.policy.correspondents.clone(),
+                })));
+        }
+    }
+
+    /// It moved just now, from there.
+    fn moved(&mut self, slot: Slot, from: CareOfAddress, now: Instant) {
+        self.settled(slot);
+        let until = now + FORMER_CARE_OF_GRACE;
+        self.moving.insert(slot, (until, from));
+        self.moves.insert((until, slot));
+    }
+
+    /// Its last move is over.
+    fn settled(&mut self, slot: Slot) {
+        if let Some((until, _)) = self.moving.remove(&slot) {
+            self.moves.remove(&(until, slot));
+        }
+    }
+
+    fn store(&mut self, slot: Slot) {
+        if let Some(node) = self.table.get(slot) {
+            let change = StoreChange::Put(self.record(node));
+            self.changes.push_back(change);
+        }
+    }
+
+    fn record(&self, node: &table::MobileNode) -> StoredRecord {
+        StoredRecord {
+            identity: node.identity.clone(),
+            association: node.association.clone(),
+            last_identification: node.last_identification,
+            lease: match node.lease {
+                Lease::Bound(binding) => StoredLease::Bound {
+                    home_address: binding.home_address,
+                    care_of: binding.care_of,
+                    lifetime: Duration::from_secs(binding.lifetime.into()),
+                    expires_at: self.clock.unix_time(binding.expires),
+                },
+                Lease::Released {
+                    home_address,
+                    held_until,
+                    forget_at,
+                } => StoredLease::Released {
+                    home_address,
+                    held_until: held_until.map(|until| self.clock.unix_time(until)),
+                    forget_at: self.clock.unix_time(forget_at),
+                },
+            },
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What of a binding outlives the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::security::SecurityAssociation;
+use crate::wire::mip4::Identification;
+use crate::{CareOfAddress, HomeAddress, Identity};
+
+/// What the store holds of a mobile node, under its identity. Times are Unix times: the clock of the
+/// process that wrote it means nothing to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Whose it is, and the key of the record.
+    pub identity: Identity,
+    /// What the mobile node authenticates with.
+    pub association: Arc<SecurityAssociation>,
+    /// The Identification of the last accepted request: the next must be later.
+    pub last_identification: Identification,
+    /// What it has or had.
+    pub lease: StoredLease,
+}
+
+/// What the store holds of a home address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredLease {
+    /// Lent.
+    Bound {
+        /// The home address.
+        home_address: HomeAddress,
+        /// Where it is reached.
+        care_of: CareOfAddress,
+        /// What was granted at the last registration.
+        lifetime: Duration,
+        /// When that is over, in Unix time.
+        expires_at: Duration,
+    },
+    /// Returned or expired.
+    Released {
+        /// The home address it was.
+        home_address: HomeAddress,
+        /// Until when nobody else may have it, in Unix time; `None` if others never may or already
+        /// may.
+        held_until: Option<Duration>,
+        /// When the record has served its purpose, in Unix time.
+        forget_at: Duration,
+    },
+}
+
+/// A change to the store. Several for one identity replace one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreChange {
+    /// Keep this record in place of the one of the same identity.
+    Put(StoredRecord),
+    /// Keep nothing under this identity. None there is no error.
+    Delete(Identity),
+}
+
+impl StoreChange {
+    /// Whose record changes.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        match self {
+            Self::Put(record) => &record.identity,
+            Self::Delete(identity) => identity,
+        }
+    }
+}
+
+/// What became of the records of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RestoreSummary {
+    /// Bindings that go on.
+    pub bound: u64,
+    /// Bindings whose lifetime ended meanwhile.
+    pub expired: u64,
+    /// Home addresses still held down, and identities still remembered.
+    pub released: u64,
+    /// Records that served their purpose meanwhile.
+    pub forgotten: u64,
+    /// Records the configuration no longer allows: another key, a home address that is no longer
+    /// lent or is somebody else's now.
+    pub discarded: u64,
+}

@@ -1,0 +1,182 @@
+//! Going on from what the store holds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::table::{Binding, Lease, MobileNode, Slot};
+use super::{HomeAgent, LONGEST_LIFETIME, RestoreSummary, StoreChange, StoredLease, StoredRecord};
+use crate::wire::mip4::lifetime_to_wire;
+use crate::{HomeAddress, Lifetime};
+
+/// What a record is still good for.
+enum Fate {
+    Kept(Lease),
+    Expired(Lease),
+    Forgotten,
+    Discarded,
+}
+
+impl HomeAgent {
+    /// Goes on from these records: what another process of this home agent left in its store. To be
+    /// called once, before the first input. Every binding that goes on is installed in the data
+    /// path; records that are no longer good are changed or deleted.
+    ///
+    /// A binding whose mobile node would no longer authenticate with the same key ends, and its
+    /// address is held down anew. That hold-down is not in the store.
+    pub fn restore(
+        &mut self,
+        records: impl IntoIterator<Item = StoredRecord>,
+        now: Instant,
+    ) -> RestoreSummary {
+        let mut summary = RestoreSummary::default();
+        for record in records {
+            match self.fate(&record, now) {
+                Fate::Kept(lease) => {
+                    match lease {
+                        Lease::Bound(_) => summary.bound += 1,
+                        Lease::Released { .. } => summary.released += 1,
+                    }
+                    if let Some(slot) = self.adopt(record, lease) {
+                        self.install(slot);
+                    }
+                }
+                Fate::Expired(lease) => {
+                    summary.expired += 1;
+                    if let Some(slot) = self.adopt(record, lease) {
+                        self.store(slot);
+                    }
+                }
+                Fate::Forgotten => {
+                    summary.forgotten += 1;
+                    self.changes.push_back(StoreChange::Delete(record.identity));
+                }
+                Fate::Discarded => {
+                    summary.discarded += 1;
+                    self.changes.push_back(StoreChange::Delete(record.identity));
+                }
+            }
+        }
+        self.pool.settle();
+        summary
+    }
+
+    fn fate(&mut self, record: &StoredRecord, now: Instant) -> Fate {
+        if self.table.find(&record.identity).is_some() {
+            return Fate::Discarded;
+        }
+        let allowed = self.allows(record);
+        match record.lease {
+            StoredLease::Bound {
+                home_address,
+                care_of,
+                lifetime,
+                expires_at,
+            } => {
+                // A clock that was set back must not lengthen what was granted.
+                let lifetime = lifetime.min(LONGEST_LIFETIME);
+                let left = self.clock.remaining(expires_at, now).min(lifetime);
+                if !allowed {
+                    self.hold(home_address, now, self.policy.hold_down);
+                    return Fate::Discarded;
+                }
+                if left.is_zero() {
+                    let held_until = expires_at.saturating_add(self.policy.hold_down);
+                    let forget_at = expires_at
+                        .saturating_add(self.policy.replay_memory())
+                        .max(held_until);
+                    return match self.released(home_address, Some(held_until), forget_at, now) {
+                        Fate::Kept(lease) => Fate::Expired(lease),
+                        other @ (Fate::Expired(_) | Fate::Forgotten | Fate::Discarded) => other,
+                    };
+                }
+                if self.pool.claim(home_address.ip()).is_err() {
+                    return Fate::Discarded;
+                }
+                Fate::Kept(Lease::Bound(Binding {
+                    home_address,
+                    care_of,
+                    lifetime: lifetime_to_wire(Lifetime::Finite(lifetime)),
+                    expires: now + left,
+                }))
+            }
+            StoredLease::Released {
+                home_address,
+                held_until,
+                forget_at,
+            } => {
+                match (
+                    self.released(home_address, held_until, forget_at, now),
+                    allowed,
+                ) {
+                    (Fate::Kept(_), false) => Fate::Discarded,
+                    (fate, _) => fate,
+                }
+            }
+        }
+    }
+
+    fn released(
+        &mut self,
+        home_address: HomeAddress,
+        held_until: Option<Duration>,
+        forget_at: Duration,
+        now: Instant,
+    ) -> Fate {
+        let longest = self.policy.hold_down.max(self.policy.replay_memory());
+        let memory = self.clock.remaining(forget_at, now).min(longest);
+        if memory.is_zero() {
+            return Fate::Forgotten;
+        }
+        let hold = held_until.map_or(Duration::ZERO, |until| self.clock.remaining(until, now));
+        let held_until = self.hold(home_address, now, hold.min(self.policy.hold_down));
+        Fate::Kept(Lease::Released {
+            home_address,
+            held_until,
+            forget_at: now + memory,
+        })
+    }
+
+    /// Keeps an address from everybody for a while, if it is one that could be lent to anybody.
+    fn hold(&mut self, home_address: HomeAddress, now: Instant, time: Duration) -> Option<Instant> {
+        let until = now + time;
+        let held = !time.is_zero()
+            && !self.pool.is_fixed(home_address.ip())
+            && self.pool.hold(home_address.ip(), until).is_ok();
+        held.then_some(until)
+    }
+
+    /// Whether the mobile node of a record would get the same by the configuration of today.
+    fn allows(&self, record: &StoredRecord) -> bool {
+        let (StoredLease::Bound { home_address, .. } | StoredLease::Released { home_address, .. }) =
+            record.lease;
+        let association = self
+            .policy
+            .association(&record.identity, record.association.spi);
+        let fixed = self.policy.fixed_address(&record.identity);
+        let its_own = match self.pool.is_fixed(home_address.ip()) {
+            true => fixed == Some(home_address.ip()),
+            false => fixed.is_none(),
+        };
+        its_own && association == Some(&record.association)
+    }
+
+    fn adopt(&mut self, record: StoredRecord, lease: Lease) -> Option<Slot> {
+        let StoredRecord {
+            identity,
+            association,
+            last_identification,
+            ..
+        } = record;
+        // One copy of the key for everybody who shares it.
+        let association = match self.policy.association(&identity, association.spi) {
+            Some(shared) => Arc::clone(shared),
+            None => association,
+        };
+        self.table.insert(MobileNode::new(
+            identity,
+            association,
+            last_identification,
+            lease,
+        ))
+    }
+}
