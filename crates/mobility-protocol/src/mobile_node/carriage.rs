@@ -1,0 +1,220 @@
+//! What a binding sends and by which path, and how its data path follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+use super::attempt::{Attempt, Purpose, Request};
+use super::context::Context;
+use super::entry::{Entry, Established, State};
+use super::signalling::{self, BindingUpdate};
+use super::transitions::Input;
+use crate::{Encapsulation, HomeAddress, Lifetime, Path, Transmit, Tunnel, TunnelEndpoints};
+
+impl Entry {
+    /// An attempt whose first message leaves as soon as the pace allows. A release runs its course
+    /// without a path too, so that it ends.
+    pub(super) fn attempt_now(&self, purpose: Purpose, context: &Context<'_>) -> Attempt {
+        let mut attempt = Attempt::new(purpose);
+        if self.path.is_some() || purpose == Purpose::Release {
+            attempt.start(context.memory.pace.earliest(context.now));
+        }
+        attempt
+    }
+
+    pub(super) fn prompted(&self, mut attempt: Attempt, context: &Context<'_>) -> Attempt {
+        if attempt.due().is_some() {
+            attempt.try_again(context.memory.pace.earliest(context.now));
+        }
+        attempt
+    }
+
+    pub(super) fn transmit(
+        &mut self,
+        mut attempt: Attempt,
+        home_address: Option<HomeAddress>,
+        context: &mut Context<'_>,
+    ) -> Attempt {
+        self.send(&mut attempt, home_address, None, context);
+        attempt
+    }
+
+    pub(super) fn transmit_release(
+        &mut self,
+        binding: Established,
+        mut attempt: Attempt,
+        context: &mut Context<'_>,
+    ) -> State {
+        self.send(
+            &mut attempt,
+            Some(binding.home_address),
+            Some(binding.attachment),
+            context,
+        );
+        State::Releasing { binding, attempt }
+    }
+
+    pub(super) fn send(
+        &mut self,
+        attempt: &mut Attempt,
+        home_address: Option<HomeAddress>,
+        confirmed: Option<u64>,
+        context: &mut Context<'_>,
+    ) {
+        let earliest = context.memory.pace.earliest(context.now);
+        if earliest > context.now {
+            attempt.hurry(earliest);
+            return;
+        }
+        let again = attempt.unanswered() > 0;
+        attempt.sent(context.now);
+        let Some(path) = self.path else { return };
+        let purpose = attempt.purpose();
+        let identification = context.next_identification();
+        let update = BindingUpdate {
+            identity: &context.config.identity,
+            home_address,
+            home_agent: self.signalling,
+            care_of: match confirmed {
+                // The home agent may know another care-of address, so name them all.
+                Some(confirmed) if confirmed != self.attachment => None,
+                Some(_) | None => Some(path.care_of),
+            },
+            lifetime: if purpose == Purpose::Release {
+                Lifetime::Zero
+            } else {
+                Lifetime::Infinite
+            },
+            identification,
+        };
+        let Some(payload) = signalling::encode(&update, &self.association) else {
+            return;
+        };
+        context.memory.pace.sent(context.now);
+        context.out.counters.requests += 1;
+        context.out.counters.retransmissions += u64::from(again);
+        self.told = Some(self.attachment);
+        self.outstanding.push(Request {
+            attachment: self.attachment,
+            purpose,
+            identification,
+            home_address,
+            path,
+            sent: context.now,
+        });
+        context.out.transmit(Transmit {
+            source: path.care_of.ip(),
+            interface: Some(path.interface),
+            destination: signalling::destination(self.signalling),
+            payload,
+        });
+    }
+
+    /// Make the data path follow the path: at once if the installed one no longer works, only by
+    /// the home agent's answer if it does.
+    pub(super) fn follow(&self, binding: &mut Established, context: &mut Context<'_>) {
+        let Some(path) = self.path else { return };
+        let same_address = path.care_of == binding.installed.care_of;
+        if path != binding.installed && (same_address || !self.usable) {
+            binding.installed = path;
+            self.install(binding, context);
+        }
+    }
+
+    pub(super) fn install(&self, binding: &mut Established, context: &mut Context<'_>) {
+        binding.carried = true;
+        let tunnel = Tunnel {
+            home_address: binding.home_address,
+            endpoints: TunnelEndpoints {
+                local: binding.installed.care_of.ip(),
+                remote: binding.tunnel_end,
+                interface: Some(binding.installed.interface),
+            },
+            former_remote: None,
+            encapsulation: Encapsulation::IpInIp,
+            correspondents: Arc::clone(&self.correspondents),
+        };
+        context.out.install(self.agent, tunnel);
+    }
+
+    pub(super) fn remove(&self, binding: &Established, context: &mut Context<'_>) {
+        if binding.carried {
+            context.out.remove(binding.home_address);
+        }
+    }
+
+    /// Whether no message has left since the care-of address changed.
+    pub(super) fn is_news(&self) -> bool {
+        self.told != Some(self.attachment)
+    }
+
+    pub(super) fn concerns_present(&self, request: &Request, purpose: Purpose) -> bool {
+        request.purpose == purpose && request.attachment == self.attachment
+    }
+
+    /// Use this path from now on.
+    pub(super) fn take_path(&mut self, path: Option<Path>) {
+        if let Some(path) = path
+            && self.attached_as != Some(path.care_of)
+        {
+            self.attached_as = Some(path.care_of);
+            self.attachment += 1;
+        }
+        self.path = path;
+    }
+
+    /// Whether the data path still uses, and can use, another path than messages do.
+    pub(super) fn has_working_other(&self, binding: &Established) -> bool {
+        self.usable
+            && self
+                .path
+                .is_some_and(|path| path.care_of != binding.installed.care_of)
+    }
+
+    pub(super) fn update_correspondents(&mut self, context: &mut Context<'_>) {
+        let correspondents = collect_correspondents(&self.names);
+        if correspondents == self.correspondents {
+            context.out.snapshot_changed();
+            return;
+        }
+        self.correspondents = correspondents;
+        let mut binding = self.binding().filter(|binding| binding.carried).cloned();
+        if let Some(binding) = &mut binding {
+            self.install(binding, context);
+        }
+    }
+
+    pub(super) fn choose_path(&mut self, context: &mut Context<'_>) {
+        let avoided = self.avoided.filter(|avoided| context.now < avoided.until);
+        let path = match (self.preferred, avoided, self.binding()) {
+            (Some(preferred), Some(avoided), Some(binding)) if avoided.path == preferred => {
+                Some(binding.installed)
+            }
+            (preferred, _, _) => preferred,
+        };
+        let returned = self.path.is_none() && path.is_some();
+        self.take_path(path);
+        self.handle(Input::Path { returned }, context);
+    }
+
+    /// When the avoided path is tried again, if it is not being used.
+    pub(super) fn retry_avoided_at(&self) -> Option<Instant> {
+        self.avoided
+            .filter(|avoided| self.path != Some(avoided.path))
+            .map(|avoided| avoided.until)
+    }
+}
+
+pub(super) fn collect_correspondents(names: &BTreeMap<String, BTreeSet<IpAddr>>) -> Arc<[IpNet]> {
+    names
+        .values()
+        .flatten()
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(IpNet::from)
+        .collect()
+}

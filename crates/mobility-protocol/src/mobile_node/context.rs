@@ -1,0 +1,174 @@
+//! What the transitions of one binding may use beside the binding itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha12Rng;
+
+use super::attempt::Pace;
+use super::clock::{AgentClock, WallClock};
+use super::config::Config;
+use super::event::{Event, FailureReason};
+use super::signalling;
+use super::status::Counters;
+use crate::wire::mip4::Identification;
+use crate::{DataplaneChange, HomeAddress, HomeAgentAddress, Transmit, Tunnel};
+
+/// The longest a home agent that failed is left alone.
+const LONGEST_HOLD_OFF: Duration = Duration::from_secs(3600);
+/// Failures that trying again won't cure keep it alone this much longer.
+const LASTING_FACTOR: u32 = 12;
+
+/// Everything a transition reads and writes outside of its entry.
+pub(super) struct Context<'a> {
+    pub(super) now: Instant,
+    pub(super) config: &'a Config,
+    pub(super) wall: &'a WallClock,
+    pub(super) rng: &'a mut ChaCha12Rng,
+    pub(super) memory: &'a mut Memory,
+    pub(super) local_addresses: &'a BTreeSet<IpAddr>,
+    pub(super) out: &'a mut Outbox,
+}
+
+impl Context<'_> {
+    pub(super) fn next_identification(&mut self) -> Identification {
+        self.memory
+            .clock
+            .next(self.wall.unix_time(self.now), self.rng)
+    }
+
+    /// Whether the host can take this address from this agent.
+    pub(super) fn check_home_address(
+        &self,
+        home_address: HomeAddress,
+        agent: HomeAgentAddress,
+    ) -> Result<(), FailureReason> {
+        if !signalling::is_supported(home_address.ip()) {
+            return Err(FailureReason::UnusableHomeAddress(home_address));
+        }
+        match self.out.carried.get(&home_address) {
+            Some(other) if *other != agent => {
+                return Err(FailureReason::HomeAddressTaken {
+                    home_address,
+                    agent: *other,
+                });
+            }
+            // It may be among the host's addresses because we put it there.
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        if self.local_addresses.contains(&home_address.ip()) {
+            return Err(FailureReason::LocalHomeAddress(home_address));
+        }
+        Ok(())
+    }
+}
+
+/// What is remembered about a home agent beyond a single binding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) clock: AgentClock,
+    pub(super) pace: Pace,
+    /// Until when it is left alone, and why.
+    hold_off: Option<(Instant, FailureReason)>,
+    failures: u32,
+    pub(super) touched: Instant,
+}
+
+impl Memory {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            clock: AgentClock::default(),
+            pace: Pace::default(),
+            hold_off: None,
+            failures: 0,
+            touched: now,
+        }
+    }
+
+    /// Why the agent is left alone at present.
+    pub(super) fn held_off(&self, now: Instant) -> Option<FailureReason> {
+        self.hold_off
+            .filter(|(until, _)| now < *until)
+            .map(|(_, reason)| reason)
+    }
+
+    pub(super) fn fail(&mut self, reason: FailureReason, config: &Config, now: Instant) {
+        let factor = if reason.is_lasting() {
+            LASTING_FACTOR
+        } else {
+            1
+        };
+        let doubled = 2u32.saturating_pow(self.failures.min(16));
+        let hold_off = config
+            .hold_off
+            .saturating_mul(factor)
+            .saturating_mul(doubled)
+            .min(LONGEST_HOLD_OFF);
+        self.failures = self.failures.saturating_add(1);
+        self.hold_off = Some((now + hold_off, reason));
+    }
+
+    pub(super) const fn succeed(&mut self) {
+        self.hold_off = None;
+        self.failures = 0;
+    }
+}
+
+/// What waits for the host to fetch it.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    snapshot_changed: bool,
+    /// Which home addresses the data path carries, and for whom.
+    pub(super) carried: BTreeMap<HomeAddress, HomeAgentAddress>,
+    pub(super) counters: Counters,
+}
+
+impl Outbox {
+    pub(super) fn new() -> Self {
+        Self {
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            snapshot_changed: false,
+            carried: BTreeMap::new(),
+            counters: Counters::new(),
+        }
+    }
+
+    pub(super) fn transmit(&mut self, transmit: Transmit) {
+        self.transmits.push_back(transmit);
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(super) fn install(&mut self, agent: HomeAgentAddress, tunnel: Tunnel) {
+        self.carried.insert(tunnel.home_address, agent);
+        self.event(Event::Dataplane(DataplaneChange::Install(tunnel)));
+        self.snapshot_changed = true;
+    }
+
+    pub(super) fn remove(&mut self, home_address: HomeAddress) {
+        self.carried.remove(&home_address);
+        self.event(Event::Dataplane(DataplaneChange::Remove(home_address)));
+        self.snapshot_changed = true;
+    }
+
+    pub(super) const fn snapshot_changed(&mut self) {
+        self.snapshot_changed = true;
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front().or_else(|| {
+            std::mem::take(&mut self.snapshot_changed).then_some(Event::SnapshotChanged)
+        })
+    }
+}

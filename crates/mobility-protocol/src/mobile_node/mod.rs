@@ -1,0 +1,402 @@
+//! The mobile node's machine: the binding update list, and who is told what when.
+//!
+//! One binding per home agent, shared by all names and correspondents behind it. The machine has
+//! no sockets and no clock. Its host feeds it lookups ([`MobileNode::bind`]), paths
+//! ([`MobileNode::handle_path`]), what came in on the signalling socket
+//! ([`MobileNode::handle_input`]), looks at sockets ([`MobileNode::handle_usage`]) and tunnel
+//! counters ([`MobileNode::handle_traffic`]); after each of these, and whenever
+//! [`MobileNode::poll_timeout`] says so, it fetches messages to send and events to execute.
+//!
+//! # Life of a binding
+//!
+//! | State | Left when |
+//! |---|---|
+//! | waiting for a path | there is one, or [`Config::unused`] has passed |
+//! | registering | an address is granted, or six requests in 63 seconds got nothing |
+//! | active | 80 % of the lifetime have passed, the path changes or seems dead, or nobody uses it |
+//! | refreshing | the home agent renews it, or its lifetime ends |
+//! | moving | the home agent acknowledges the new care-of address, or the lifetime ends |
+//! | releasing | the home agent acknowledges the release, or four messages got no answer |
+//!
+//! A home agent that does not know a binding (any more) ends it at once, and a new one is asked
+//! for; so does a lifetime that ends. Other refusals leave a standing binding as it is, and are
+//! asked about again after half a minute at the earliest. A refused or unanswered first request
+//! ends in [`Event::Failed`], and for a while after it every further [`MobileNode::bind`] fails at
+//! once, so that applications are not delayed again and again.
+//!
+//! # Moving
+//!
+//! A new care-of address is told to the home agent at once. If the path in use no longer works,
+//! the data path is switched without waiting for the answer (break before make); if it does, it
+//! stays until the answer has come over the new path (make before break). A new path that stays
+//! silent while the old one works is left for half a minute, and the home agent told to stay.
+
+mod attempt;
+mod carriage;
+mod clock;
+mod config;
+mod context;
+mod entry;
+mod event;
+mod input;
+mod outcomes;
+mod signalling;
+mod snapshot;
+mod status;
+mod transitions;
+mod usage;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+
+use clock::{Step, WallClock};
+use context::{Context, Memory, Outbox};
+use entry::{Entry, State};
+use transitions::Input;
+
+pub use config::{Config, MAX_AGENTS, MAX_CORRESPONDENTS, MAX_NAMES, Usage};
+pub use event::{BindError, Event, FailureReason, LossReason, Refusal};
+pub use snapshot::StoredBinding;
+pub use status::{BindingState, BindingView};
+
+use crate::security::SecurityAssociation;
+use crate::{Datagram, HomeAddress, HomeAgentAddress, Path, Transmit};
+
+/// A wall clock that jumps ahead by this much means that the host slept.
+const SLEPT: Duration = Duration::from_secs(5);
+
+/// A mobile node.
+#[derive(Debug)]
+pub struct MobileNode {
+    config: Config,
+    rng: ChaCha12Rng,
+    wall: WallClock,
+    local_addresses: BTreeSet<IpAddr>,
+    entries: BTreeMap<HomeAgentAddress, Entry>,
+    memories: BTreeMap<HomeAgentAddress, Memory>,
+    out: Outbox,
+}
+
+impl MobileNode {
+    /// A mobile node without bindings. `seed` must be unpredictable to others, `unix_time` is the
+    /// time since 1970 at `now`.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Instant, unix_time: Duration) -> Self {
+        Self {
+            config,
+            rng: ChaCha12Rng::from_seed(seed),
+            wall: WallClock::new(unix_time, now),
+            local_addresses: BTreeSet::new(),
+            entries: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            out: Outbox::new(),
+        }
+    }
+
+    /// The correspondents of `name` shall be reached through `agent`. Idempotent; names and
+    /// correspondents add up. Follow it with [`MobileNode::handle_path`].
+    ///
+    /// It is answered by [`Event::Active`] or [`Event::Failed`], at once where the answer is known:
+    /// because the binding stands, or because the agent failed a short while ago. `association`
+    /// counts when the binding begins; a binding that stands keeps its own.
+    ///
+    /// # Errors
+    /// [`BindError`] says why nothing was begun or changed.
+    pub fn bind(
+        &mut self,
+        agent: HomeAgentAddress,
+        name: &str,
+        correspondents: &[IpAddr],
+        association: SecurityAssociation,
+        now: Instant,
+    ) -> Result<(), BindError> {
+        let correspondents = self.check_bind(agent, name, correspondents)?;
+        if !self.entries.get(&agent).is_some_and(Entry::stands)
+            && let Some(reason) = self
+                .memories
+                .get(&agent)
+                .and_then(|memory| memory.held_off(now))
+        {
+            self.out.event(Event::Failed { agent, reason });
+            return Ok(());
+        }
+        self.remember(agent, now);
+        if !self.entries.contains_key(&agent) {
+            self.with_context(agent, now, |entries, context| {
+                entries.insert(agent, Entry::new(agent, association, context));
+            });
+        }
+        self.with_entry(agent, now, |entry, context| {
+            entry.add_name(name, &correspondents, context)
+        });
+        Ok(())
+    }
+
+    /// Let the binding with `agent` go, used or not. [`Event::Released`] follows when the agent has
+    /// answered, or after 15 seconds.
+    pub fn release(&mut self, agent: HomeAgentAddress, now: Instant) {
+        self.with_entry(agent, now, |entry, context| {
+            entry.handle(Input::Unwanted, context)
+        });
+    }
+
+    /// Let `name` go, and with it the bindings that served no other. False if it is not known.
+    pub fn release_name(&mut self, name: &str, now: Instant) -> bool {
+        let mut known = false;
+        for agent in self.agents() {
+            self.with_entry(agent, now, |entry, context| {
+                known |= entry.remove_name(name, context)
+            });
+        }
+        known
+    }
+
+    /// Stop: one message to each home agent, and nothing left in the data path when the outputs
+    /// have been fetched.
+    pub fn release_all(&mut self, now: Instant) {
+        for agent in self.agents() {
+            self.with_entry(agent, now, Entry::stop);
+        }
+    }
+
+    /// The home agents there are bindings with, or are going to be: those to report paths for.
+    #[must_use]
+    pub fn agents(&self) -> Vec<HomeAgentAddress> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// What the kernel would now use toward `agent`, and whether the path the data path uses still
+    /// works (its address is assigned, its interface has a carrier). To be told after each
+    /// [`MobileNode::bind`] and whenever links, addresses or routes have changed; repeating it does
+    /// no harm. Unknown agents are no error.
+    pub fn handle_path(
+        &mut self,
+        agent: HomeAgentAddress,
+        preferred: Option<Path>,
+        current_usable: bool,
+        now: Instant,
+    ) {
+        // A home address can't be its own care-of address.
+        let preferred = preferred.filter(|path| {
+            let care_of = path.care_of.ip();
+            signalling::is_supported(care_of) && self.agent_of(HomeAddress(care_of)).is_none()
+        });
+        self.with_entry(agent, now, |entry, context| {
+            entry.handle_path(preferred, current_usable, context)
+        });
+    }
+
+    /// The addresses the host has on its own account. A home address that is among them is refused.
+    pub fn handle_local_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.local_addresses = addresses;
+    }
+
+    /// Something arrived on the signalling socket. Anybody may have sent it.
+    pub fn handle_input(&mut self, datagram: Datagram<'_>, now: Instant) {
+        if let Err(reason) = self.try_input(datagram, now) {
+            self.out.counters.drop(reason);
+        }
+    }
+
+    /// What a look at the sockets with the home address of `agent` found: in answer to
+    /// [`Event::CheckUsage`], or unasked after one of them has appeared or ended (and then only).
+    pub fn handle_usage(&mut self, agent: HomeAgentAddress, usage: Usage, now: Instant) {
+        self.with_entry(agent, now, |entry, context| {
+            entry.handle_usage(usage, context)
+        });
+    }
+
+    /// How many packets the tunnel of `agent` has sent and received so far. About once a second
+    /// while there is a binding: dead paths and use without connections are noticed by it.
+    pub fn handle_traffic(
+        &mut self,
+        agent: HomeAgentAddress,
+        sent: u64,
+        received: u64,
+        now: Instant,
+    ) {
+        self.with_entry(agent, now, |entry, context| {
+            entry.handle_traffic(sent, received, context)
+        });
+    }
+
+    /// The wall clock was set, or the host resumed from sleep. Bindings are checked after sleep.
+    pub fn handle_unix_time(&mut self, unix_time: Duration, now: Instant) {
+        match self.wall.set(unix_time, now) {
+            Step::Back(step) => {
+                for memory in self.memories.values_mut() {
+                    memory.clock.compensate(step);
+                }
+            }
+            Step::Forward(step) if step >= SLEPT => {
+                for agent in self.agents() {
+                    self.with_entry(agent, now, |entry, context| {
+                        entry.handle(Input::Doubt, context)
+                    });
+                }
+            }
+            Step::Forward(_) | Step::Steady => {}
+        }
+    }
+
+    /// The time [`MobileNode::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.next_timeout(&self.config).is_some_and(|at| at <= now))
+            .map(|(agent, _)| *agent)
+            .collect();
+        for agent in due {
+            self.with_entry(agent, now, Entry::handle_timeout);
+        }
+    }
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.poll_transmit()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.poll_event()
+    }
+
+    /// When [`MobileNode::handle_timeout`] is to be called at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.entries
+            .values()
+            .filter_map(|entry| entry.next_timeout(&self.config))
+            .min()
+    }
+
+    /// The home agent that lends `home_address`.
+    #[must_use]
+    pub fn agent_of(&self, home_address: HomeAddress) -> Option<HomeAgentAddress> {
+        self.out.carried.get(&home_address).copied()
+    }
+
+    /// What has happened so far, by name: drops as `drop_<reason>`, replies as
+    /// `reply_code_<number>`.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(Cow<'static, str>, u64)> {
+        self.out.counters.list()
+    }
+}
+
+impl MobileNode {
+    fn check_bind(
+        &self,
+        agent: HomeAgentAddress,
+        name: &str,
+        correspondents: &[IpAddr],
+    ) -> Result<BTreeSet<IpAddr>, BindError> {
+        if !signalling::is_supported(agent.ip()) || self.local_addresses.contains(&agent.ip()) {
+            return Err(BindError::UnusableAgent(agent));
+        }
+        let correspondents: BTreeSet<_> = correspondents
+            .iter()
+            .copied()
+            .filter(|address| signalling::is_supported(*address))
+            .collect();
+        if correspondents.is_empty() {
+            return Err(BindError::NoCorrespondent);
+        }
+        for other in self.entries.values().filter(|entry| entry.agent != agent) {
+            if let Some(correspondent) = other
+                .correspondents()
+                .find(|address| correspondents.contains(address))
+            {
+                return Err(BindError::CorrespondentTaken {
+                    correspondent,
+                    agent: other.agent,
+                });
+            }
+        }
+        match self.entries.get(&agent) {
+            None if self.entries.len() >= MAX_AGENTS => {
+                Err(BindError::TooManyAgents(self.entries.len()))
+            }
+            None => Ok(correspondents),
+            Some(entry) => {
+                if !entry.names().contains_key(name) && entry.names().len() >= MAX_NAMES {
+                    return Err(BindError::TooManyNames(entry.names().len()));
+                }
+                let total = entry
+                    .correspondents()
+                    .chain(correspondents.iter().copied())
+                    .collect::<BTreeSet<_>>();
+                if total.len() > MAX_CORRESPONDENTS {
+                    return Err(BindError::TooManyCorrespondents(total.len()));
+                }
+                Ok(correspondents)
+            }
+        }
+    }
+
+    /// Run `act` on an entry, and drop the entry when it has ended.
+    fn with_entry(
+        &mut self,
+        agent: HomeAgentAddress,
+        now: Instant,
+        act: impl FnOnce(&mut Entry, &mut Context<'_>),
+    ) {
+        self.with_context(agent, now, |entries, context| {
+            if let Some(entry) = entries.get_mut(&agent) {
+                act(entry, context);
+                if entry.state == State::Ended {
+                    entries.remove(&agent);
+                }
+            }
+        });
+    }
+
+    fn with_context(
+        &mut self,
+        agent: HomeAgentAddress,
+        now: Instant,
+        act: impl FnOnce(&mut BTreeMap<HomeAgentAddress, Entry>, &mut Context<'_>),
+    ) {
+        let Some(memory) = self.memories.get_mut(&agent) else {
+            return;
+        };
+        memory.touched = now;
+        let mut context = Context {
+            now,
+            config: &self.config,
+            wall: &self.wall,
+            rng: &mut self.rng,
+            memory,
+            local_addresses: &self.local_addresses,
+            out: &mut self.out,
+        };
+        act(&mut self.entries, &mut context);
+    }
+
+    /// Make room for what is to be remembered about this agent.
+    fn remember(&mut self, agent: HomeAgentAddress, now: Instant) {
+        if !self.memories.contains_key(&agent) && self.memories.len() >= 2 * MAX_AGENTS {
+            let oldest = self
+                .memories
+                .iter()
+                .filter(|(agent, _)| !self.entries.contains_key(agent))
+                .min_by_key(|(_, memory)| memory.touched)
+                .map(|(agent, _)| *agent);
+            if let Some(oldest) = oldest {
+                self.memories.remove(&oldest);
+            }
+        }
+        self.memories
+            .entry(agent)
+            .or_insert_with(|| Memory::new(now));
+    }
+}
+
+#[cfg(test)]
+mod tests;
