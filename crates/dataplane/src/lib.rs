@@ -1,0 +1,67 @@
+//! The Linux data path of both daemons: it executes what the protocol machines ask for
+//! ([`mobility_protocol::DataplaneChange`]) and reports links, addresses, routes and sockets.
+//!
+//! Only this crate talks netlink. It never decides about a binding, never reads a signalling
+//! message, and removes exactly what it added: every route and every rule carries
+//! [`ROUTE_PROTOCOL`], every address [`ADDRESS_LABEL`].
+//!
+//! [`home_agent::HomeAgentDataplane`] and [`mobile_node::MobileNodeDataplane`] are what the daemons
+//! hold. Below them are the backend that carries packets ([`userspace`]) and the kernel's tables
+//! ([`netlink`]).
+
+pub mod error;
+pub mod home_agent;
+pub mod mobile_node;
+pub mod netlink;
+pub mod userspace;
+
+mod privileges;
+
+pub use error::{Error, Failure};
+
+/// The mark of every packet and question of our own: signalling, tunnelled packets, route questions.
+/// A rule sends it to the main table before any capture, so that where the home agent's address is
+/// also a correspondent's, our packets don't loop into the tunnel.
+pub const FWMARK: u32 = 0x4348_4100;
+
+/// The `protocol` of every route and rule that is ours ('C'); what carries it is removed by us and
+/// by nobody else.
+pub const ROUTE_PROTOCOL: u8 = 67;
+
+/// The label of every home address on the loopback device; what carries it is removed by us and by
+/// nobody else. The kernel wants it to begin with the device's name.
+pub const ADDRESS_LABEL: &str = "lo:mn0";
+
+/// The name of the home agent's tunnel device.
+pub const HOME_AGENT_DEVICE: &str = "cha0";
+
+/// The name of the mobile node's tunnel device.
+pub const MOBILE_NODE_DEVICE: &str = "mn0";
+
+/// The MTU of a tunnel device on a path of 1500 octets with IP-in-IP (RFC 2003).
+pub const DEFAULT_TUNNEL_MTU: u16 = 1480;
+
+/// Which backend the configuration asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackendChoice {
+    /// The best one this system has.
+    #[default]
+    Auto,
+    /// The kernel's tunnel devices.
+    Kernel,
+    /// A TUN device and raw sockets.
+    Userspace,
+}
+
+impl BackendChoice {
+    /// The name of the backend that serves this choice.
+    ///
+    /// # Errors
+    /// [`Error::KernelBackend`] for [`BackendChoice::Kernel`].
+    pub fn resolve(self) -> Result<&'static str, Error> {
+        match self {
+            Self::Auto | Self::Userspace => Ok("userspace"),
+            Self::Kernel => Err(Error::KernelBackend),
+        }
+    }
+}

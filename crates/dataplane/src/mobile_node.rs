@@ -1,0 +1,286 @@
+//! The data path of a mobile node, as its daemon holds it.
+//!
+//! A host without a binding shows no trace of us: the device, the addresses, the rules and the
+//! routes come with the first tunnel and go with the last.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use mobility_protocol::{DataplaneChange, HomeAddress, Tunnel};
+use tokio::sync::Mutex;
+
+use crate::error::Errors;
+use crate::netlink::mobile_node::Routes;
+use crate::netlink::monitor::Monitor;
+use crate::netlink::sockets::Sockets;
+use crate::netlink::{Netlink, Repair};
+use crate::userspace::{Backend, Role, Traffic, UserspaceConfig};
+use crate::{BackendChoice, DEFAULT_TUNNEL_MTU, Error, Failure, MOBILE_NODE_DEVICE, privileges};
+
+/// What the data path of a mobile node must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Which backend to take.
+    pub backend: BackendChoice,
+    /// The name of the tunnel device.
+    pub device: String,
+    /// The MTU of the tunnel device in octets: of the path's, less the wrapping.
+    pub mtu: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backend: BackendChoice::Auto,
+            device: MOBILE_NODE_DEVICE.to_owned(),
+            mtu: DEFAULT_TUNNEL_MTU,
+        }
+    }
+}
+
+/// A running data path. Stop it with [`MobileNodeDataplane::shutdown`]; after a mere drop the
+/// sessions of home addresses wait, as after a crash, for the next start.
+#[derive(Debug)]
+pub struct MobileNodeDataplane {
+    config: Config,
+    backend_name: &'static str,
+    backend: Option<Backend>,
+    tunnels: BTreeMap<HomeAddress, Tunnel>,
+    /// What former backends of this run have counted.
+    counted: BTreeMap<&'static str, u64>,
+    routes: Arc<Mutex<Routes>>,
+    repair: Repair,
+    monitor: Monitor,
+    sockets: Sockets,
+}
+
+impl MobileNodeDataplane {
+    /// Opens what is needed to watch this host. What a crashed run left stays as it is, sessions
+    /// waiting, until [`MobileNodeDataplane::settle`].
+    ///
+    /// # Errors
+    /// [`Error::KernelBackend`], [`Error::Privileges`], [`Error::Netlink`], [`Error::Userspace`] when the
+    /// kernel's own tunnels are in the way.
+    #[expect(
+        clippy::unused_async,
+        reason = "it needs a runtime, and callers treat both daemons alike"
+    )]
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let backend_name = config.backend.resolve()?;
+        privileges::check()?;
+        crate::userspace::probe()?;
+        let netlink = Netlink::open()?;
+        let monitor = Monitor::start(netlink.clone(), config.device.clone())?;
+        let sockets = Sockets::open()?;
+        let routes = Routes::new(netlink, config.device.clone(), config.mtu);
+        let routes = Arc::new(Mutex::new(routes));
+        let repair = {
+            let routes = Arc::clone(&routes);
+            Repair::start(monitor.losses(), move || {
+                let routes = Arc::clone(&routes);
+                async move { routes.lock().await.repair().await }
+            })
+        };
+        Ok(Self {
+            config,
+            backend_name,
+            backend: None,
+            tunnels: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            routes,
+            repair,
+            monitor,
+            sockets,
+        })
+    }
+
+    /// Executes changes in their order, each whatever becomes of the others, and returns those that
+    /// failed. An [`DataplaneChange::Install`] that failed leaves its home address as it was before.
+    #[must_use = "a binding whose tunnel failed carries nothing"]
+    pub async fn apply(
+        &mut self,
+        changes: impl IntoIterator<Item = DataplaneChange>,
+    ) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for change in changes {
+            let (home_address, result) = match change {
+                DataplaneChange::Install(tunnel) => {
+                    (tunnel.home_address, self.install(tunnel).await)
+                }
+                DataplaneChange::Remove(home_address) => {
+                    (home_address, self.remove(home_address).await)
+                }
+            };
+            if let Err(error) = result {
+                failures.push(Failure {
+                    home_address,
+                    error,
+                });
+            }
+        }
+        if self.tunnels.is_empty()
+            && let Some(backend) = self.backend.take()
+            && let Err(error) = self.retire(backend).await
+        {
+            tracing::warn!(%error, "not everything of the last binding could be removed");
+        }
+        failures
+    }
+
+    /// Removes what a crashed run left and no tunnel of this one has taken over. To be called once
+    /// the bindings of that run are restored, or known not to be.
+    ///
+    /// # Errors
+    /// What could not be removed; the rest was.
+    pub async fn settle(&mut self) -> Result<(), Error> {
+        self.routes.lock().await.settle().await
+    }
+
+    /// Whether packets are carried, as far as there is a tunnel. A backend ends by itself only when
+    /// somebody removes its device.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.backend.as_ref().is_none_or(Backend::is_running)
+    }
+
+    /// Brings back a backend that has ended by itself, with all its tunnels, and returns the tunnels
+    /// that failed. Does nothing while packets are carried.
+    #[must_use = "a binding whose tunnel failed carries nothing"]
+    pub async fn revive(&mut self) -> Vec<Failure> {
+        if self.is_running() {
+            return Vec::new();
+        }
+        let tunnels = self.tunnels.clone();
+        if let Some(backend) = self.backend.take()
+            && let Err(error) = self.retire(backend).await
+        {
+            tracing::warn!(%error, "not everything of the ended backend could be removed");
+        }
+        self.apply(tunnels.into_values().map(DataplaneChange::Install))
+            .await
+    }
+
+    /// What the tunnel of this home address has carried; `None` when there is none.
+    #[must_use]
+    pub fn traffic(&self, home_address: HomeAddress) -> Option<Traffic> {
+        self.backend.as_ref()?.traffic(home_address)
+    }
+
+    /// The counters of the data path since the start, drops as `drop_<reason>`.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let mut counters = self.counted.clone();
+        for (name, count) in self.backend.iter().flat_map(Backend::counters) {
+            *counters.entry(name).or_default() += count;
+        }
+        counters.insert("routes_restored", self.repair.restored());
+        counters.into_iter().collect()
+    }
+
+    /// The name of the backend.
+    #[must_use]
+    pub const fn backend(&self) -> &'static str {
+        self.backend_name
+    }
+
+    /// Where this host is attached.
+    #[must_use]
+    pub const fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Who uses a home address. Those of installed tunnels are watched.
+    #[must_use]
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// Removes everything that was added, also by a crashed run. Every step is tried.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        if let Some(backend) = self.backend.take() {
+            errors.note(self.retire(backend).await);
+        }
+        errors.note(self.settle().await);
+        self.repair.stop().await;
+        errors.into_result()
+    }
+
+    /// First the tunnel, then what leads packets into it.
+    async fn install(&mut self, tunnel: Tunnel) -> Result<(), Error> {
+        let home_address = tunnel.home_address;
+        self.ready().await?;
+        let Some(backend) = &self.backend else {
+            return Err(Error::NoDevice(self.config.device.clone()));
+        };
+        let mut routes = self.routes.lock().await;
+        routes.check(&tunnel)?;
+        backend.apply(&DataplaneChange::Install(tunnel.clone()))?;
+        if let Err(error) = routes.install(&tunnel).await {
+            backend.apply(&match self.tunnels.get(&home_address) {
+                Some(former) => DataplaneChange::Install(former.clone()),
+                None => DataplaneChange::Remove(home_address),
+            })?;
+            return Err(error);
+        }
+        self.tunnels.insert(home_address, tunnel);
+        self.sockets.watch(home_address);
+        Ok(())
+    }
+
+    /// First what leads packets into the tunnel, then the tunnel.
+    async fn remove(&mut self, home_address: HomeAddress) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        self.sockets.unwatch(home_address);
+        self.tunnels.remove(&home_address);
+        errors.note(self.routes.lock().await.remove(home_address).await);
+        if let Some(backend) = &self.backend {
+            let change = DataplaneChange::Remove(home_address);
+            errors.note(backend.apply(&change).map_err(Error::from));
+        }
+        errors.into_result()
+    }
+
+    /// The device and the standing rules, if this is the first tunnel.
+    async fn ready(&mut self) -> Result<(), Error> {
+        if self.backend.is_some() {
+            return Ok(());
+        }
+        let config = UserspaceConfig {
+            device: self.config.device.clone(),
+            mtu: self.config.mtu,
+            local: Ipv4Addr::UNSPECIFIED,
+        };
+        let backend = Backend::start(Role::MobileNode, config)?;
+        let prepared = self.routes.lock().await.prepare().await;
+        match prepared {
+            Ok(()) => {
+                self.backend = Some(backend);
+                Ok(())
+            }
+            Err(error) => {
+                let mut errors = Errors::default();
+                errors.note::<()>(Err(error));
+                errors.note(self.retire(backend).await);
+                Err(errors.into_error())
+            }
+        }
+    }
+
+    async fn retire(&mut self, backend: Backend) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        for home_address in std::mem::take(&mut self.tunnels).into_keys() {
+            self.sockets.unwatch(home_address);
+        }
+        errors.note(self.routes.lock().await.cleanup().await);
+        for (name, count) in backend.counters() {
+            *self.counted.entry(name).or_default() += count;
+        }
+        errors.note(backend.shutdown().map_err(Error::from));
+        errors.into_result()
+    }
+}

@@ -1,0 +1,161 @@
+//! The home agent's part of the kernel's tables.
+//!
+//! Per pool prefix two routes in the main table: one to the tunnel device, and behind it one that
+//! says "unreachable". The second stands before service begins and outlives the device, so that a
+//! packet to a home address never leaves by the default route and comes back until its TTL ends.
+//!
+//! Reverse path filtering needs no change here: the way back to a home address is the tunnel
+//! device, which is where packets from it come in.
+
+use ipnet::Ipv4Net;
+
+use super::Netlink;
+use super::messages::{MAIN_TABLE, Route, RouteKind};
+use super::reconcile::{Surplus, Tables};
+use super::sysctl::Setting;
+use crate::Error;
+use crate::error::Errors;
+
+/// The metric of the `unreachable` routes: any other route is preferred to them.
+pub const UNREACHABLE_METRIC: u32 = u32::MAX;
+
+/// The pool's routes. Every verb may be repeated.
+#[derive(Debug)]
+pub struct Routes {
+    netlink: Netlink,
+    pools: Vec<Ipv4Net>,
+    /// The device the pool is led to, and its MTU, from [`Routes::prepare`] to [`Routes::remove`].
+    service: Option<(String, u16)>,
+    /// Whether [`Routes::guard`] was called, and [`Routes::remove`] was not.
+    guarding: bool,
+    enabled_forwarding: bool,
+}
+
+impl Routes {
+    /// Nothing is touched yet.
+    #[must_use]
+    pub fn new(netlink: Netlink, pools: impl IntoIterator<Item = Ipv4Net>) -> Self {
+        let pools = pools.into_iter().map(|pool| pool.trunc()).collect();
+        Self {
+            netlink,
+            pools,
+            service: None,
+            guarding: false,
+            enabled_forwarding: false,
+        }
+    }
+
+    /// What precedes service: the `unreachable` routes, and forwarding. Tagged routes of a former
+    /// run that no longer serve are removed.
+    ///
+    /// # Errors
+    /// [`Error::RouteTaken`] when another program's route stands in the way, [`Error::Netlink`],
+    /// [`Error::Timeout`], [`Error::Sysctl`], [`Error::Several`].
+    pub async fn guard(&mut self) -> Result<(), Error> {
+        self.guarding = true;
+        self.netlink
+            .reconcile(&[MAIN_TABLE], &self.tables(None), Surplus::Remove)
+            .await?;
+        if Setting::ipv4_forwarding().set("1")? {
+            self.enabled_forwarding = true;
+            tracing::warn!(
+                "net.ipv4.ip_forward was 0, and a home agent forwards packets: it is 1 until this \
+                 daemon stops, and stays 1 if the daemon is killed. To keep it, put \
+                 \"net.ipv4.ip_forward = 1\" into /etc/sysctl.d/50-chad.conf"
+            );
+        }
+        Ok(())
+    }
+
+    /// Brings the device up and leads the pool to it.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`], and those of [`Routes::guard`].
+    pub async fn prepare(&mut self, device: &str, mtu: u16) -> Result<(), Error> {
+        let link = self.netlink.link_by_name(device).await?;
+        let link = link.ok_or_else(|| Error::NoDevice(device.to_owned()))?;
+        self.netlink.bring_up(&link, mtu).await?;
+        self.service = Some((device.to_owned(), mtu));
+        let wanted = self.tables(Some(link.index));
+        self.netlink
+            .reconcile(&[MAIN_TABLE], &wanted, Surplus::Remove)
+            .await
+            .map(drop)
+    }
+
+    /// Removes what was added, also by a former run, and restores forwarding. Every step is tried.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn remove(&mut self) -> Result<(), Error> {
+        let mut errors = Errors::default();
+        self.service = None;
+        self.guarding = false;
+        let nothing = Tables::default();
+        errors.note(
+            self.netlink
+                .reconcile(&[MAIN_TABLE], &nothing, Surplus::Remove)
+                .await,
+        );
+        if std::mem::take(&mut self.enabled_forwarding) {
+            errors.note(Setting::ipv4_forwarding().set("0"));
+        }
+        errors.into_result()
+    }
+
+    /// Adds again what another program removed; tells how much that was. Does nothing before
+    /// [`Routes::guard`].
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] when the device has gone; the `unreachable` routes stand all the same.
+    /// Those of [`Routes::prepare`].
+    pub async fn repair(&mut self) -> Result<usize, Error> {
+        if !self.guarding {
+            return Ok(0);
+        }
+        let mut errors = Errors::default();
+        let mut index = None;
+        if let Some((device, mtu)) = &self.service {
+            match self.netlink.link_by_name(device).await? {
+                Some(link) => {
+                    if !link.up {
+                        errors.note(self.netlink.bring_up(&link, *mtu).await);
+                    }
+                    index = Some(link.index);
+                }
+                None => drop(errors.note::<()>(Err(Error::NoDevice(device.clone())))),
+            }
+        }
+        let wanted = self.tables(index);
+        let added = self
+            .netlink
+            .reconcile(&[MAIN_TABLE], &wanted, Surplus::Keep)
+            .await;
+        let added = errors.note(added).unwrap_or_default();
+        errors.into_result().map(|()| added)
+    }
+
+    fn tables(&self, device: Option<u32>) -> Tables {
+        let unreachable = self.pools.iter().map(|&destination| Route {
+            table: MAIN_TABLE,
+            destination,
+            metric: UNREACHABLE_METRIC,
+            kind: RouteKind::Unreachable,
+        });
+        let service = device.into_iter().flat_map(|index| {
+            self.pools.iter().map(move |&destination| Route {
+                table: MAIN_TABLE,
+                destination,
+                metric: 0,
+                kind: RouteKind::Device {
+                    index,
+                    source: None,
+                },
+            })
+        });
+        Tables {
+            routes: unreachable.chain(service).collect(),
+            ..Tables::default()
+        }
+    }
+}

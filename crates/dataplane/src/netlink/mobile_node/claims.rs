@@ -1,0 +1,145 @@
+//! Which home address reaches which correspondents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use mobility_protocol::{HomeAddress, Tunnel};
+
+use crate::Error;
+
+/// What a tunnel needs of the kernel's tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) address: Ipv4Addr,
+    pub(super) correspondents: BTreeSet<Ipv4Net>,
+}
+
+/// The claims that stand; no two have a correspondent in common.
+#[derive(Debug, Default)]
+pub(super) struct Claims(BTreeMap<HomeAddress, Claim>);
+
+impl Claims {
+    /// What a tunnel claims, if nobody else has it.
+    pub(super) fn check(&self, tunnel: &Tunnel) -> Result<Claim, Error> {
+        let IpAddr::V4(address) = tunnel.home_address.ip() else {
+            return Err(Error::NotIpv4(tunnel.home_address.ip()));
+        };
+        let mut correspondents = BTreeSet::new();
+        for &prefix in tunnel.correspondents.iter() {
+            let IpNet::V4(prefix) = prefix else {
+                return Err(Error::NotIpv4(prefix.addr()));
+            };
+            correspondents.insert(prefix.trunc());
+        }
+        for (&holder, claim) in &self.0 {
+            if holder == tunnel.home_address {
+                continue;
+            }
+            for &held in &claim.correspondents {
+                if let Some(&wanted) = correspondents
+                    .iter()
+                    .find(|wanted| wanted.contains(&held) || held.contains(*wanted))
+                {
+                    return Err(Error::CorrespondentTaken {
+                        correspondent: IpNet::V4(wanted),
+                        holder,
+                        refused: tunnel.home_address,
+                    });
+                }
+            }
+        }
+        Ok(Claim {
+            address,
+            correspondents,
+        })
+    }
+
+    pub(super) fn get(&self, home_address: HomeAddress) -> Option<&Claim> {
+        self.0.get(&home_address)
+    }
+
+    pub(super) fn insert(&mut self, home_address: HomeAddress, claim: Claim) {
+        self.0.insert(home_address, claim);
+    }
+
+    pub(super) fn remove(&mut self, home_address: HomeAddress) -> Option<Claim> {
+        self.0.remove(&home_address)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Claim> {
+        self.0.values()
+    }
+
+    pub(super) fn into_values(self) -> impl Iterator<Item = Claim> {
+        self.0.into_values()
+    }
+
+    pub(super) fn holds(&self, address: Ipv4Addr) -> bool {
+        self.0.values().any(|claim| claim.address == address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mobility_protocol::{Encapsulation, TunnelEndpoints};
+
+    use super::*;
+
+    fn tunnel(home_address: &str, correspondents: &[&str]) -> Tunnel {
+        Tunnel {
+            home_address: HomeAddress(home_address.parse().unwrap()),
+            endpoints: TunnelEndpoints {
+                local: [192, 0, 2, 1].into(),
+                remote: [192, 0, 2, 2].into(),
+                interface: None,
+            },
+            former_remote: None,
+            encapsulation: Encapsulation::IpInIp,
+            correspondents: correspondents
+                .iter()
+                .map(|net| net.parse().unwrap())
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_first_claim_keeps_a_correspondent() {
+        let mut claims = Claims::default();
+        let first = tunnel("10.0.0.1", &["198.51.100.7/32"]);
+        let claim = claims.check(&first).unwrap();
+        claims.insert(first.home_address, claim.clone());
+        assert_eq!(
+            claims.check(&first).unwrap(),
+            claim,
+            "its own claim does not stand in its way"
+        );
+        for wanted in ["198.51.100.7/32", "198.51.100.0/24"] {
+            let refused = claims.check(&tunnel("10.0.0.2", &["203.0.113.1/32", wanted]));
+            assert!(
+                matches!(refused, Err(Error::CorrespondentTaken { .. })),
+                "{wanted}"
+            );
+        }
+        claims
+            .check(&tunnel("10.0.0.2", &["198.51.100.8/32"]))
+            .unwrap();
+        claims.remove(first.home_address);
+        claims
+            .check(&tunnel("10.0.0.2", &["198.51.100.7/32"]))
+            .unwrap();
+    }
+
+    #[test]
+    fn other_families_are_refused_by_their_address() {
+        let claims = Claims::default();
+        assert!(matches!(
+            claims.check(&tunnel("10.0.0.1", &["2001:db8::/64"])),
+            Err(Error::NotIpv4(_))
+        ));
+        assert!(matches!(
+            claims.check(&tunnel("2001:db8::1", &[])),
+            Err(Error::NotIpv4(_))
+        ));
+    }
+}

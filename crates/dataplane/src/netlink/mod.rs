@@ -1,0 +1,203 @@
+//! The kernel's tables: addresses, routes and rules as idempotent verbs, and its reports about
+//! links, addresses, routes and sockets.
+//!
+//! Requests and reports use different sockets, since a flood of reports would drop the
+//! acknowledgements of requests. Each request is acknowledged and has an end in time.
+
+mod events;
+pub mod home_agent;
+mod messages;
+pub mod mobile_node;
+pub mod monitor;
+mod reconcile;
+mod repair;
+mod requests;
+mod socket_messages;
+pub mod sockets;
+mod sysctl;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags};
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+pub(crate) use repair::Repair;
+
+use crate::Error;
+use requests::{Requests, Verb};
+
+/// A socket for questions and changes in the network namespace it was opened in. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Netlink(Arc<Requests<RouteNetlinkMessage>>);
+
+/// A network device as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its MTU in octets.
+    pub mtu: u32,
+    /// It is administratively up.
+    pub up: bool,
+    /// It is up, its lower layer can carry packets, and it waits for no authentication.
+    pub carrier: bool,
+}
+
+/// An IPv4 address of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalAddress {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The index of its interface.
+    pub interface: u32,
+    /// It can be used: duplicate address detection is neither under way nor did it fail.
+    pub usable: bool,
+    /// It is a home address that we added.
+    pub ours: bool,
+}
+
+impl Netlink {
+    /// Opens the socket. Needs a tokio runtime, whose tasks answer the requests.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`] when the kernel gives no netlink socket.
+    pub fn open() -> Result<Self, Error> {
+        Ok(Self(Arc::new(Requests::open(
+            NETLINK_ROUTE,
+            "open the route socket",
+        )?)))
+    }
+
+    /// The device of this name; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`].
+    pub async fn link_by_name(&self, name: &str) -> Result<Option<Link>, Error> {
+        let question = RouteNetlinkMessage::GetLink(messages::link_by_name(name));
+        self.link(&format!("look up the device {name}"), question)
+            .await
+    }
+
+    /// The device of this index; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`].
+    pub async fn link_by_index(&self, index: u32) -> Result<Option<Link>, Error> {
+        let question = RouteNetlinkMessage::GetLink(messages::link(index));
+        self.link(&format!("look up the device {index}"), question)
+            .await
+    }
+
+    /// The IPv4 addresses of one interface, or of all.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`].
+    pub async fn addresses(&self, interface: Option<u32>) -> Result<Vec<LocalAddress>, Error> {
+        let question = RouteNetlinkMessage::GetAddress(messages::address_dump(interface));
+        let answers = self
+            .0
+            .ask("list the addresses", question, Verb::Dump)
+            .await?;
+        let addresses = answers.into_iter().filter_map(local_address);
+        Ok(addresses
+            .filter(|found| interface.is_none_or(|wanted| wanted == found.interface))
+            .collect())
+    }
+
+    async fn link(
+        &self,
+        attempt: &str,
+        question: RouteNetlinkMessage,
+    ) -> Result<Option<Link>, Error> {
+        match self.0.ask(attempt, question, Verb::Get).await {
+            Ok(answers) => Ok(answers.into_iter().find_map(link)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn bring_up(&self, link: &Link, mtu: u16) -> Result<(), Error> {
+        let change = RouteNetlinkMessage::SetLink(messages::link_up(link.index, mtu));
+        let attempt = format!("bring up {}", link.name);
+        self.0.ask(&attempt, change, Verb::Change).await.map(drop)
+    }
+
+    async fn add_home_address(&self, address: Ipv4Addr) -> Result<(), Error> {
+        let change = RouteNetlinkMessage::NewAddress(messages::home_address(address));
+        self.ensure(&format!("add the address {address}"), change)
+            .await
+    }
+
+    async fn remove_home_address(&self, address: Ipv4Addr) -> Result<(), Error> {
+        let change = RouteNetlinkMessage::DelAddress(messages::home_address(address));
+        self.ensure_gone(&format!("remove the address {address}"), change)
+            .await
+    }
+
+    /// Makes a change that may have been made already.
+    async fn ensure(&self, attempt: &str, change: RouteNetlinkMessage) -> Result<(), Error> {
+        match self.0.ask(attempt, change, Verb::Create).await {
+            Err(error) if error.is_present() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Removes what may have gone already.
+    async fn ensure_gone(&self, attempt: &str, change: RouteNetlinkMessage) -> Result<(), Error> {
+        match self.0.ask(attempt, change, Verb::Change).await {
+            Err(error) if error.is_absent() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+fn link(message: RouteNetlinkMessage) -> Option<Link> {
+    let RouteNetlinkMessage::NewLink(message) = message else {
+        return None;
+    };
+    let flags = message.header.flags;
+    let (mut name, mut mtu) = (None, 0);
+    for attribute in message.attributes {
+        if let LinkAttribute::IfName(value) = attribute {
+            name = Some(value);
+        } else if let LinkAttribute::Mtu(value) = attribute {
+            mtu = value;
+        }
+    }
+    Some(Link {
+        index: message.header.index,
+        name: name?,
+        mtu,
+        up: flags.contains(LinkFlags::Up),
+        // Not IFF_RUNNING, which the kernel updates up to a second later.
+        carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp)
+            && !flags.contains(LinkFlags::Dormant),
+    })
+}
+
+fn local_address(message: RouteNetlinkMessage) -> Option<LocalAddress> {
+    let RouteNetlinkMessage::NewAddress(message) = message else {
+        return None;
+    };
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    let ours = messages::address_is_ours(&message);
+    let mut address = None;
+    for attribute in message.attributes {
+        if let AddressAttribute::Local(IpAddr::V4(value)) = attribute {
+            address = Some(value);
+        } else if let AddressAttribute::Flags(value) = attribute {
+            flags = value;
+        }
+    }
+    Some(LocalAddress {
+        address: address?,
+        interface: message.header.index,
+        usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+        ours,
+    })
+}

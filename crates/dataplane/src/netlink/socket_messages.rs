@@ -1,0 +1,184 @@
+//! The messages of `NETLINK_SOCK_DIAG` (sock_diag(7)), as far as the use of an address needs them:
+//! a request that lets the kernel filter by local address, and the fixed part of a socket's
+//! description.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_core::{
+    DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
+};
+
+pub(crate) const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
+pub(crate) const AF_INET: u8 = 2;
+pub(crate) const AF_INET6: u8 = 10;
+
+const TCP_TIME_WAIT: u32 = 6;
+const TCP_CLOSE: u32 = 7;
+
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
+const INET_DIAG_BC_S_COND: u8 = 7;
+
+const REQUEST_LENGTH: usize = 56;
+const BYTECODE_LENGTH: u8 = 4 + 8 + 4;
+const DESCRIPTION_LENGTH: usize = 72;
+
+/// A transport protocol whose sockets the kernel can list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// Asks for the sockets with one local address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// `AF_INET`, or `AF_INET6` for IPv6 sockets that use a mapped IPv4 address.
+    pub(crate) family: u8,
+    pub(crate) transport: Transport,
+    pub(crate) local: Ipv4Addr,
+}
+
+/// A socket, as an answer or as the report of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Socket {
+    /// Its local address; a mapped IPv4 address as that.
+    pub(crate) local: IpAddr,
+}
+
+/// A message of `NETLINK_SOCK_DIAG`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SocketMessage {
+    Request(Request),
+    Socket(Socket),
+}
+
+impl Request {
+    /// The states that count, as a set of bits. A UDP socket is in state CLOSE while it has no peer.
+    fn states(&self) -> u32 {
+        match self.transport {
+            Transport::Tcp => !(1 << TCP_TIME_WAIT | 1 << TCP_CLOSE),
+            Transport::Udp => u32::MAX,
+        }
+    }
+
+    /// `struct inet_diag_req_v2`, then the filter: one condition "local address is", which jumps to
+    /// the end when it holds and past the end when it does not.
+    fn octets(&self) -> Vec<u8> {
+        let protocol = match self.transport {
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+        };
+        let mut octets = vec![self.family, protocol, 0, 0];
+        octets.extend_from_slice(&self.states().to_ne_bytes());
+        octets.resize(REQUEST_LENGTH, 0);
+        let attribute_length = 4 + u16::from(BYTECODE_LENGTH);
+        octets.extend_from_slice(&attribute_length.to_ne_bytes());
+        octets.extend_from_slice(&INET_DIAG_REQ_BYTECODE.to_ne_bytes());
+        // struct inet_diag_bc_op { code, yes, no }
+        octets.push(INET_DIAG_BC_S_COND);
+        octets.push(BYTECODE_LENGTH);
+        octets.extend_from_slice(&(u16::from(BYTECODE_LENGTH) + 4).to_ne_bytes());
+        // struct inet_diag_hostcond { family, prefix_len, port, addr }; port -1 is any.
+        octets.extend_from_slice(&[AF_INET, 32, 0, 0]);
+        octets.extend_from_slice(&(-1i32).to_ne_bytes());
+        octets.extend_from_slice(&self.local.octets());
+        octets
+    }
+}
+
+impl Socket {
+    /// Reads `struct inet_diag_msg`. Attributes behind it are not looked at: their lengths differ
+    /// between kernels.
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let description: &[u8; DESCRIPTION_LENGTH] = payload.first_chunk()?;
+        let address: [u8; 16] = *description[8..].first_chunk()?;
+        let local = match description[0] {
+            AF_INET => IpAddr::from(*address.first_chunk::<4>()?),
+            AF_INET6 => IpAddr::V6(Ipv6Addr::from(address)).to_canonical(),
+            _ => return None,
+        };
+        Some(Self { local })
+    }
+}
+
+impl NetlinkSerializable for SocketMessage {
+    fn message_type(&self) -> u16 {
+        SOCK_DIAG_BY_FAMILY
+    }
+
+    fn buffer_len(&self) -> usize {
+        match self {
+            Self::Request(request) => request.octets().len(),
+            Self::Socket(_) => 0,
+        }
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        if let Self::Request(request) = self {
+            buffer.copy_from_slice(&request.octets());
+        }
+    }
+}
+
+impl NetlinkDeserializable for SocketMessage {
+    type Error = DecodeError;
+
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
+        Socket::decode(payload)
+            .map(Self::Socket)
+            .ok_or_else(|| DecodeError::from("not the description of an Internet socket"))
+    }
+}
+
+impl From<SocketMessage> for NetlinkPayload<SocketMessage> {
+    fn from(message: SocketMessage) -> Self {
+        NetlinkPayload::InnerMessage(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_filter_is_one_condition_that_accepts_at_its_end() {
+        let request = Request {
+            family: AF_INET,
+            transport: Transport::Tcp,
+            local: Ipv4Addr::new(10, 1, 2, 3),
+        };
+        let octets = request.octets();
+        assert_eq!(octets[..4], [2, 6, 0, 0]);
+        assert_eq!(octets[4..8], 0xffff_ff3f_u32.to_ne_bytes());
+        let filter = &octets[REQUEST_LENGTH..];
+        assert_eq!(filter[..2], 20u16.to_ne_bytes());
+        assert_eq!(filter.len(), 20);
+        assert_eq!(filter[4], 7);
+        assert_eq!(filter[5], 16, "yes: to the end");
+        assert_eq!(filter[6..8], 20u16.to_ne_bytes(), "no: past the end");
+        assert_eq!(filter[16..], [10, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address() {
+        let mut description = [0; DESCRIPTION_LENGTH];
+        description[0] = AF_INET6;
+        let mapped = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped();
+        description[8..24].copy_from_slice(&mapped.octets());
+        let socket = Socket::decode(&description).unwrap();
+        assert_eq!(socket.local, IpAddr::from([10, 1, 2, 3]));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_octets_are_read_or_refused(octets in proptest::collection::vec(any::<u8>(), 0..120)) {
+            if let Some(socket) = Socket::decode(&octets) {
+                prop_assert!(octets.len() >= DESCRIPTION_LENGTH);
+                prop_assert!(octets[0] == AF_INET6 || socket.local.is_ipv4());
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Kernel settings below /proc/sys/net, of the network namespace of the calling thread.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// A setting below `/proc/sys/net`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting(PathBuf);
+
+impl Setting {
+    /// A setting of one IPv4 device.
+    pub(crate) fn ipv4_device(device: &str, name: &str) -> Self {
+        Self(Path::new("/proc/sys/net/ipv4/conf").join(device).join(name))
+    }
+
+    /// Whether this host forwards IPv4.
+    pub(crate) fn ipv4_forwarding() -> Self {
+        Self(PathBuf::from("/proc/sys/net/ipv4/ip_forward"))
+    }
+
+    /// Sets it unless it is so; tells whether it had to.
+    pub(crate) fn set(&self, value: &str) -> Result<bool, Error> {
+        let failed = |source| Error::Sysctl {
+            path: self.0.clone(),
+            value: value.to_owned(),
+            source,
+        };
+        let present = std::fs::read_to_string(&self.0).map_err(failed)?;
+        if present.trim() == value {
+            return Ok(false);
+        }
+        std::fs::write(&self.0, value).map_err(failed)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,252 @@
+//! The userspace backend: IP-in-IP (RFC 2003) between one TUN device and raw sockets.
+//!
+//! It puts on the wire what the kernel's own tunnels would, for kernels and containers without the
+//! tunnel modules. It holds no route, rule or address: whoever starts it sends packets to its device
+//! and gives the device its addresses. It believes nothing that arrives: every packet is held against
+//! the tunnel it claims to belong to, and each reason for a drop has a counter.
+//!
+//! Two threads do the work and own all buffers: the uplink reads the device and writes the raw
+//! socket, the downlink the other way. They share the table of tunnels with [`Backend`].
+
+mod admission;
+mod coalesce;
+mod counters;
+mod device;
+mod downlink;
+mod error;
+mod icmp;
+mod inspection;
+mod ipv4;
+mod mss;
+mod offload;
+mod ownership;
+mod shared;
+mod socket;
+mod table;
+mod uplink;
+
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use mobility_protocol::{DataplaneChange, HomeAddress};
+
+pub use error::Error;
+use ownership::Guard;
+pub use ownership::{Ownership, probe};
+use shared::{LEAST_PATH, Shared};
+
+/// Which end of the tunnels this host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The inner source is the home address.
+    MobileNode,
+    /// The inner destination is the home address.
+    HomeAgent,
+}
+
+/// What the backend must know before the first tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserspaceConfig {
+    /// The name of the TUN device.
+    pub device: String,
+    /// The MTU of the device: of the path's, less 20 octets.
+    pub mtu: u16,
+    /// The address tunnelled packets are received on, and the source of the home agent's ICMP
+    /// errors. Unspecified on a mobile node, whose addresses come and go.
+    pub local: Ipv4Addr,
+}
+
+impl UserspaceConfig {
+    /// The usual device of a home agent with this address.
+    #[must_use]
+    pub fn home_agent(local: Ipv4Addr) -> Self {
+        Self {
+            device: crate::HOME_AGENT_DEVICE.to_owned(),
+            mtu: crate::DEFAULT_TUNNEL_MTU,
+            local,
+        }
+    }
+
+    /// The usual device of a mobile node.
+    #[must_use]
+    pub fn mobile_node() -> Self {
+        Self {
+            device: crate::MOBILE_NODE_DEVICE.to_owned(),
+            mtu: crate::DEFAULT_TUNNEL_MTU,
+            local: Ipv4Addr::UNSPECIFIED,
+        }
+    }
+}
+
+/// What one tunnel has carried since it was first installed. Octets are those of inner packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Packets out of the tunnel.
+    pub packets_in: u64,
+    /// Octets out of the tunnel.
+    pub bytes_in: u64,
+    /// Packets into the tunnel.
+    pub packets_out: u64,
+    /// Octets into the tunnel.
+    pub bytes_out: u64,
+    /// When the last packet came out of the tunnel.
+    pub last_received: Option<Instant>,
+}
+
+/// The running backend.
+///
+/// Dropped without [`Backend::shutdown`] it stops like a process that dies: the kernel removes the
+/// device and every route through it at once, and what kept the kernel quiet stays behind.
+#[derive(Debug)]
+pub struct Backend {
+    shared: Arc<Shared>,
+    device_index: u32,
+    guard: Option<Guard>,
+    stop: Option<UnixStream>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Backend {
+    /// Takes protocol 4, creates the device, sets it up, and starts to carry packets.
+    ///
+    /// Everything belongs to the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When protocol 4 belongs to the kernel ([`probe`]), or privileges or the TUN driver are missing.
+    pub fn start(role: Role, config: UserspaceConfig) -> Result<Self, Error> {
+        if !(576..=65_515).contains(&config.mtu) {
+            return Err(Error::Mtu(config.mtu));
+        }
+        let guard = match probe()? {
+            Ownership::Free => None,
+            Ownership::Contested => Some(Guard::install()?),
+        };
+        let (stop, stopped) = UnixStream::pair().map_err(|source| Error::Socket {
+            action: "open a socket pair",
+            source,
+        })?;
+        let shared = Arc::new(Shared::open(role, &config, stopped)?);
+        let device_index = shared.device.if_index().map_err(|source| Error::Device {
+            device: config.device.clone(),
+            action: "find",
+            source,
+        })?;
+
+        let mut backend = Self {
+            shared,
+            device_index,
+            guard,
+            stop: Some(stop),
+            threads: Vec::new(),
+        };
+        backend.spawn("tunnel-up", |shared| uplink::Uplink::new(shared).run())?;
+        backend.spawn("tunnel-down", |shared| {
+            downlink::Downlink::new(shared).run()
+        })?;
+        tracing::info!(
+            device = config.device,
+            mtu = config.mtu,
+            ?role,
+            contested = backend.guard.is_some(),
+            "the userspace backend carries packets"
+        );
+        Ok(backend)
+    }
+
+    /// Executes a change. It holds for the next packet in either direction.
+    ///
+    /// # Errors
+    /// [`Error::NotIpv4`]; nothing has changed then.
+    pub fn apply(&self, change: &DataplaneChange) -> Result<(), Error> {
+        match change {
+            DataplaneChange::Install(tunnel) => self.shared.table.install(tunnel),
+            DataplaneChange::Remove(home_address) => {
+                self.shared.table.remove(*home_address);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a tunnel has carried, or none when it is not installed.
+    #[must_use]
+    pub fn traffic(&self, home_address: HomeAddress) -> Option<Traffic> {
+        self.shared.table.traffic(home_address)
+    }
+
+    /// Every counter by its name, drops as `drop_<reason>`, also those at zero.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.shared.counters.all()
+    }
+
+    /// The interface index of the device.
+    #[must_use]
+    pub fn device_index(&self) -> u32 {
+        self.device_index
+    }
+
+    /// The name of the device.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.shared.device_name
+    }
+
+    /// Whether both threads carry packets. They end by themselves only when somebody removes the
+    /// device under them.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.shared.failed.load(Ordering::Relaxed)
+            && self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
+    /// Stops, and removes the device and whatever kept the kernel quiet. To be called in the network
+    /// namespace of [`Backend::start`].
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the others are removed all the same.
+    pub fn shutdown(mut self) -> Result<(), Error> {
+        self.halt();
+        let device = device::delete(&self.shared.device_name, self.device_index);
+        let guard = self.guard.take().map_or(Ok(()), Guard::remove);
+        device.and(guard)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        run: impl FnOnce(Arc<Shared>) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let body = move || {
+            if let Err(error) = run(Arc::clone(&shared)) {
+                shared.failed.store(true, Ordering::Relaxed);
+                tracing::error!(%error, device = shared.device_name, "the userspace backend can't carry packets any longer");
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body);
+        self.threads
+            .push(thread.map_err(|source| Error::Thread { name, source })?);
+        Ok(())
+    }
+
+    /// Ends both threads.
+    fn halt(&mut self) {
+        self.stop = None;
+        for thread in self.threads.drain(..) {
+            // A thread that has panicked has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}

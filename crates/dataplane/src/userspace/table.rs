@@ -1,0 +1,389 @@
+//! The tunnels, as both threads look them up for every packet.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use mobility_protocol::{HomeAddress, Tunnel};
+
+use super::socket::Way;
+use super::{Error, Traffic};
+
+/// All tunnels. Writers replace whole entries, so a reader sees a tunnel before or after a change,
+/// never in between.
+#[derive(Debug)]
+pub(super) struct Table {
+    tunnels: RwLock<Tunnels>,
+    started: Instant,
+}
+
+/// What one lock protects.
+#[derive(Debug, Default)]
+pub(super) struct Tunnels {
+    by_home: HashMap<Ipv4Addr, Arc<Entry>>,
+    /// Every (remote, home address), former remotes included.
+    by_remote: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
+    /// The list of the last install: on a home agent all tunnels share one.
+    ranges: Option<Known>,
+}
+
+/// One tunnel. Fixed once built; what changes with each packet is in `state`, which a tunnel
+/// inherits from the one it replaces.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) home: Ipv4Addr,
+    pub(super) local: Ipv4Addr,
+    pub(super) remote: Ipv4Addr,
+    pub(super) former_remote: Option<Ipv4Addr>,
+    pub(super) interface: Option<u32>,
+    correspondents: Arc<[Range]>,
+    pub(super) state: Arc<State>,
+}
+
+/// First and last address.
+type Range = (u32, u32);
+
+/// A list of prefixes, and what it was turned into.
+type Known = (Arc<[IpNet]>, Arc<[Range]>);
+
+/// What is learnt about a tunnel while it carries packets.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    packets_in: AtomicU64,
+    bytes_in: AtomicU64,
+    packets_out: AtomicU64,
+    bytes_out: AtomicU64,
+    /// Milliseconds since the start of the table, plus one; 0 is never.
+    last_received: AtomicU64,
+    /// The MTU of the way to the remote; 0 is unknown.
+    path_mtu: AtomicU16,
+    /// Milliseconds since the start of the table at which `path_mtu` was asked for.
+    path_asked: AtomicU64,
+    /// The largest inner packet known to get through behind the tunnel; 0 is unknown.
+    beyond: AtomicU16,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self {
+            tunnels: RwLock::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Time as the tunnels' states count it.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Tunnels> {
+        self.tunnels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn install(&self, tunnel: &Tunnel) -> Result<(), Error> {
+        let home = ipv4(tunnel.home_address.ip())?;
+        let local = ipv4(tunnel.endpoints.local)?;
+        let remote = ipv4(tunnel.endpoints.remote)?;
+        let former_remote = tunnel
+            .former_remote
+            .map(ipv4)
+            .transpose()?
+            .filter(|former| *former != remote);
+        let interface = tunnel.endpoints.interface;
+
+        let mut tunnels = self.tunnels.write().unwrap_or_else(PoisonError::into_inner);
+        let correspondents = tunnels.ranges(&tunnel.correspondents);
+        let state = match tunnels.take(home) {
+            None => Arc::default(),
+            Some(old) => {
+                if (old.local, old.remote, old.interface) != (local, remote, interface) {
+                    old.state.forget_path();
+                }
+                Arc::clone(&old.state)
+            }
+        };
+        for remote in [Some(remote), former_remote].into_iter().flatten() {
+            tunnels.by_remote.insert((remote, home));
+        }
+        let entry = Entry {
+            home,
+            local,
+            remote,
+            former_remote,
+            interface,
+            correspondents,
+            state,
+        };
+        tunnels.by_home.insert(home, Arc::new(entry));
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, home: HomeAddress) {
+        if let IpAddr::V4(home) = home.ip() {
+            self.tunnels
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(home);
+        }
+    }
+
+    pub(super) fn traffic(&self, home: HomeAddress) -> Option<Traffic> {
+        let IpAddr::V4(home) = home.ip() else {
+            return None;
+        };
+        let state = Arc::clone(&self.read().get(home)?.state);
+        let last_received = match state.last_received.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(self.started + Duration::from_millis(at - 1)),
+        };
+        Some(Traffic {
+            packets_in: state.packets_in.load(Ordering::Relaxed),
+            bytes_in: state.bytes_in.load(Ordering::Relaxed),
+            packets_out: state.packets_out.load(Ordering::Relaxed),
+            bytes_out: state.bytes_out.load(Ordering::Relaxed),
+            last_received,
+        })
+    }
+}
+
+impl Tunnels {
+    pub(super) fn get(&self, home: Ipv4Addr) -> Option<&Arc<Entry>> {
+        self.by_home.get(&home)
+    }
+
+    /// The tunnels whose other end is, or lately was, this address.
+    pub(super) fn of_remote(&self, remote: Ipv4Addr) -> impl Iterator<Item = &Arc<Entry>> {
+        let all = (remote, Ipv4Addr::UNSPECIFIED)..=(remote, Ipv4Addr::BROADCAST);
+        self.by_remote
+            .range(all)
+            .filter_map(|(_, home)| self.by_home.get(home))
+    }
+
+    fn take(&mut self, home: Ipv4Addr) -> Option<Arc<Entry>> {
+        let old = self.by_home.remove(&home)?;
+        for remote in [Some(old.remote), old.former_remote].into_iter().flatten() {
+            self.by_remote.remove(&(remote, home));
+        }
+        Some(old)
+    }
+
+    fn ranges(&mut self, correspondents: &Arc<[IpNet]>) -> Arc<[Range]> {
+        if let Some((known, ranges)) = &self.ranges
+            && (Arc::ptr_eq(known, correspondents) || known == correspondents)
+        {
+            return Arc::clone(ranges);
+        }
+        let ranges = merged(correspondents);
+        self.ranges = Some((Arc::clone(correspondents), Arc::clone(&ranges)));
+        ranges
+    }
+}
+
+impl Entry {
+    /// How packets into this tunnel leave.
+    pub(super) fn way(&self) -> Way {
+        Way {
+            local: self.local,
+            interface: self.interface,
+        }
+    }
+
+    /// Whether packets may come from and go to this inner peer.
+    pub(super) fn is_correspondent(&self, peer: Ipv4Addr) -> bool {
+        let peer = u32::from(peer);
+        let after = self
+            .correspondents
+            .partition_point(|(first, _)| *first <= peer);
+        after
+            .checked_sub(1)
+            .and_then(|at| self.correspondents.get(at))
+            .is_some_and(|(_, last)| peer <= *last)
+    }
+
+    /// Whether packets of this tunnel may come from this outer address.
+    pub(super) fn is_remote(&self, outer: Ipv4Addr) -> bool {
+        outer == self.remote || Some(outer) == self.former_remote
+    }
+}
+
+impl State {
+    pub(super) fn received(&self, packets: u64, bytes: u64, now: u64) {
+        self.packets_in.fetch_add(packets, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+        self.last_received
+            .store(now.saturating_add(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, packets: u64, bytes: u64) {
+        self.packets_out.fetch_add(packets, Ordering::Relaxed);
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn path_mtu(&self) -> Option<u16> {
+        Some(self.path_mtu.load(Ordering::Relaxed)).filter(|mtu| *mtu != 0)
+    }
+
+    /// Milliseconds since the path was asked for its MTU.
+    pub(super) fn path_age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.path_asked.load(Ordering::Relaxed))
+    }
+
+    /// Whether this is news.
+    pub(super) fn learn_path(&self, mtu: u16, now: u64) -> bool {
+        self.path_asked.store(now, Ordering::Relaxed);
+        let before = self.path_mtu.swap(mtu, Ordering::Relaxed);
+        before != 0 && before != mtu
+    }
+
+    fn forget_path(&self) {
+        self.path_mtu.store(0, Ordering::Relaxed);
+    }
+
+    /// The largest inner packet known to get through behind the tunnel.
+    pub(super) fn beyond(&self) -> Option<u16> {
+        Some(self.beyond.load(Ordering::Relaxed)).filter(|size| *size != 0)
+    }
+
+    /// Something behind the tunnel takes inner packets of at most this size.
+    pub(super) fn limit_beyond(&self, size: u16) {
+        let lower = |known: u16| (known == 0 || size < known).then_some(size);
+        // An error says that a smaller limit is known already.
+        let _ = self
+            .beyond
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, lower);
+    }
+}
+
+fn ipv4(address: IpAddr) -> Result<Ipv4Addr, Error> {
+    match address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(_) => Err(Error::NotIpv4(address)),
+    }
+}
+
+/// The IPv4 prefixes as disjoint ranges in order. Others can't match a packet and are left out.
+fn merged(prefixes: &[IpNet]) -> Arc<[Range]> {
+    let mut ranges: Vec<Range> = prefixes
+        .iter()
+        .filter_map(|prefix| match prefix {
+            IpNet::V4(prefix) => Some((u32::from(prefix.network()), u32::from(prefix.broadcast()))),
+            IpNet::V6(_) => None,
+        })
+        .collect();
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let overlap = next.0 <= kept.1;
+        if overlap {
+            kept.1 = kept.1.max(next.1);
+        }
+        overlap
+    });
+    ranges.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mobility_protocol::{Encapsulation, TunnelEndpoints};
+
+    fn tunnel(remote: &str, former: Option<&str>, correspondents: &[&str]) -> Tunnel {
+        Tunnel {
+            home_address: "10.128.0.1".parse::<IpAddr>().unwrap().into(),
+            endpoints: TunnelEndpoints {
+                local: "192.0.2.1".parse().unwrap(),
+                remote: remote.parse().unwrap(),
+                interface: None,
+            },
+            former_remote: former.map(|former| former.parse().unwrap()),
+            encapsulation: Encapsulation::IpInIp,
+            correspondents: correspondents
+                .iter()
+                .map(|prefix| prefix.parse().unwrap())
+                .collect(),
+        }
+    }
+
+    fn address(text: &str) -> Ipv4Addr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_move_keeps_the_counters_and_forgets_the_former_path() {
+        let table = Table::new();
+        table.install(&tunnel("198.51.100.1", None, &[])).unwrap();
+        let state = Arc::clone(&table.read().get(address("10.128.0.1")).unwrap().state);
+        state.received(3, 300, 5);
+        state.learn_path(1280, 5);
+
+        table
+            .install(&tunnel("203.0.113.1", Some("198.51.100.1"), &[]))
+            .unwrap();
+
+        let traffic = table.traffic(address("10.128.0.1").into()).unwrap();
+        assert_eq!((traffic.packets_in, traffic.bytes_in), (3, 300));
+        assert_eq!(
+            table
+                .read()
+                .get(address("10.128.0.1"))
+                .unwrap()
+                .state
+                .path_mtu(),
+            None
+        );
+        for remote in ["198.51.100.1", "203.0.113.1"] {
+            assert_eq!(
+                table.read().of_remote(address(remote)).count(),
+                1,
+                "{remote}"
+            );
+        }
+
+        table.install(&tunnel("203.0.113.1", None, &[])).unwrap();
+        assert_eq!(table.read().of_remote(address("198.51.100.1")).count(), 0);
+        table.remove(address("10.128.0.1").into());
+        assert_eq!(table.read().of_remote(address("203.0.113.1")).count(), 0);
+        assert_eq!(table.traffic(address("10.128.0.1").into()), None);
+    }
+
+    #[test]
+    fn correspondents_are_matched_by_prefix() {
+        let table = Table::new();
+        let prefixes = [
+            "198.51.100.0/24",
+            "198.51.100.7/32",
+            "203.0.113.9/32",
+            "2001:db8::/32",
+            "10.0.0.0/8",
+        ];
+        table
+            .install(&tunnel("192.0.2.9", None, &prefixes))
+            .unwrap();
+        let entry = Arc::clone(table.read().get(address("10.128.0.1")).unwrap());
+        for (peer, expected) in [
+            ("198.51.100.0", true),
+            ("198.51.100.255", true),
+            ("198.51.101.0", false),
+            ("198.51.99.255", false),
+            ("203.0.113.9", true),
+            ("203.0.113.10", false),
+            ("9.255.255.255", false),
+            ("10.255.255.255", true),
+            ("255.255.255.255", false),
+        ] {
+            assert_eq!(entry.is_correspondent(address(peer)), expected, "{peer}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_refused() {
+        let mut tunnel = tunnel("198.51.100.1", None, &[]);
+        tunnel.endpoints.remote = "2001:db8::1".parse().unwrap();
+        assert!(matches!(
+            Table::new().install(&tunnel),
+            Err(Error::NotIpv4(_))
+        ));
+    }
+}

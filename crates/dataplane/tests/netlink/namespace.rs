@@ -1,0 +1,191 @@
+//! Network namespaces for tests: a thread that left the host's network, and peers beside it.
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataplane::MOBILE_NODE_DEVICE;
+use nix::sched::{CloneFlags, unshare};
+use tun_rs::SyncDevice;
+
+/// How long a test waits for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// This host's address on the access network that [`attach`] makes.
+pub(crate) const ACCESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// The router of that network.
+pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// A correspondent behind the router.
+pub(crate) const CORRESPONDENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+/// Another host behind the router.
+pub(crate) const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// A home address.
+pub(crate) const HOME: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 9);
+
+/// Runs a test in a namespace of its own, with a runtime of its own; says so when it can't.
+pub(crate) fn run<F: Future<Output = ()>>(name: &'static str, test: impl FnOnce() -> F + Send) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn_scoped(scope, || {
+                if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+                    eprintln!("SKIPPED {name}: no network namespace without root ({error})");
+                    return;
+                }
+                silence_ipv6();
+                ip("link set lo up");
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap()
+                    .block_on(test());
+            });
+        if let Err(panic) = thread.unwrap().join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Neighbour discovery would send and report at its own times.
+fn silence_ipv6() {
+    for scope in ["all", "default"] {
+        drop(std::fs::write(
+            format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"),
+            "1",
+        ));
+    }
+}
+
+/// Runs `ip` in this thread's namespace.
+pub(crate) fn ip(arguments: &str) -> String {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All that this crate may change, as `ip` shows it.
+pub(crate) fn snapshot() -> String {
+    ["rule", "route show table all", "-o addr", "-o link"]
+        .map(ip)
+        .join("\n")
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < end, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// A second host: a thread in a namespace of its own that runs what it is given.
+pub(crate) struct Peer {
+    jobs: Option<mpsc::Sender<Box<dyn FnOnce() + Send>>>,
+    thread: Option<JoinHandle<()>>,
+    thread_id: i32,
+}
+
+impl Peer {
+    pub(crate) fn new() -> Self {
+        let (jobs, queue) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            silence_ipv6();
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            for job in queue {
+                job();
+            }
+        });
+        let thread_id = told.recv().unwrap();
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            thread_id,
+        }
+    }
+
+    pub(crate) fn run<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> R {
+        let (tell, told) = mpsc::channel();
+        let job = Box::new(move || tell.send(job()).unwrap());
+        self.jobs.as_ref().unwrap().send(job).unwrap();
+        told.recv().unwrap()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Connects this namespace by `wlan0` to a router, behind which the correspondent and others are.
+pub(crate) fn attach() -> Peer {
+    let peer = Peer::new();
+    ip("link add wlan0 type veth peer name up0");
+    ip(&format!("link set up0 netns {}", peer.thread_id));
+    ip(&format!("addr add {ACCESS}/24 dev wlan0"));
+    peer.run(|| {
+        ip("link set lo up");
+        ip(&format!("addr add {ROUTER}/24 dev up0"));
+        ip(&format!("addr add {CORRESPONDENT}/32 dev lo"));
+        ip(&format!("addr add {OTHER}/32 dev lo"));
+        ip("link set up0 up");
+    });
+    ip("link set wlan0 up");
+    ip(&format!("route add default via {ROUTER}"));
+    let up = || ip("-o link show wlan0").contains("state UP");
+    let end = Instant::now() + PATIENCE;
+    while !up() {
+        assert!(Instant::now() < end, "the carrier never came");
+    }
+    peer
+}
+
+/// The mobile node's TUN device, held by this process: plain packets, one at a time.
+pub(crate) fn tunnel_device() -> SyncDevice {
+    let device = tun_rs::DeviceBuilder::new()
+        .name(MOBILE_NODE_DEVICE)
+        .inherit_enable_state()
+        .build_sync()
+        .unwrap();
+    device.set_nonblocking(true).unwrap();
+    device
+}
+
+/// The mobile node's TUN device, held by a process that can be killed.
+pub(crate) fn tunnel_device_holder() -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "namespace::hold_the_device"])
+        .env("HOLD_THE_DEVICE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "the process that tunnel_device_holder starts"]
+fn hold_the_device() {
+    if std::env::var_os("HOLD_THE_DEVICE").is_none() {
+        return;
+    }
+    let device = tunnel_device();
+    // Ends with the test that started it, or by its SIGKILL.
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+    drop(device);
+}
