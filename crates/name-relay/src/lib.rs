@@ -1,0 +1,43 @@
+//! The stub resolver of the mobile node. It never changes an octet of what it
+//! relays but the message id, never invents an answer while one may still
+//! come, and never reads `/etc/resolv.conf` for its own questions.
+//!
+//! An unmodified application asks for `server.example`; the relay passes the
+//! question to the system's name servers as it is and asks for
+//! `cha.server.example` beside it. Where that exists, the answer is held until
+//! the mobile node has its binding (or `hold` has passed), so that `connect()`
+//! takes the home address by itself.
+//!
+//! # Who may send
+//! Queries are taken from this host only: from loopback addresses and from the
+//! listening address itself. Answers are taken from the name server that was
+//! asked, with the id and the question that it was asked; each question goes
+//! out from a fresh port with a fresh id (RFC 5452).
+//!
+//! # Bounds
+//! Queries in flight, TCP connections, questions per connection, sockets
+//! toward name servers, lookups for agents and all caches are bounded; what
+//! does not fit is dropped under a counter of its own.
+
+mod cache;
+mod config;
+mod counters;
+mod error;
+mod exchange;
+mod hold;
+mod lookup;
+mod message;
+mod names;
+mod prober;
+mod relay;
+mod resolv_conf;
+mod socket;
+mod tasks;
+mod tcp;
+mod udp;
+mod upstream;
+
+pub use config::{DEFAULT_LISTEN, Mode, Policy, RelayConfig};
+pub use error::{DiscoverError, Error};
+pub use hold::Discovery;
+pub use relay::{Found, Relay};

@@ -1,0 +1,222 @@
+//! The relay's own questions, through hickory-resolver: by full name, to the
+//! same name servers, never through `/etc/resolv.conf` (it names the relay).
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_resolver::Resolver as HickoryResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
+use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
+use hickory_resolver::net::{DnsError, NetError};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+use crate::message;
+use crate::socket::Sockets;
+
+/// How long one name server is asked before the next.
+const SERVER_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a TCP connection to a name server may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer without SOA counts, and one that says the name servers
+/// cannot tell (RFC 2308 7.1).
+const UNSURE_TTL: Duration = Duration::from_secs(5);
+
+/// What is known of the IPv4 addresses of a name.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// The addresses, and the name that has them at the end of all aliases.
+    Addresses {
+        addresses: Vec<Ipv4Addr>,
+        owner: Name,
+        ttl: Duration,
+    },
+    /// There are none.
+    Nothing { ttl: Duration },
+    /// Nobody could tell.
+    Failed { ttl: Duration },
+}
+
+/// Asks name servers for addresses.
+#[derive(Clone)]
+pub(crate) struct Resolver(Vec<(SocketAddr, HickoryResolver<Provider>)>);
+
+impl Resolver {
+    pub(crate) fn new(servers: &[SocketAddr], sockets: &Sockets) -> Self {
+        Self(
+            servers
+                .iter()
+                .filter_map(|server| match build(*server, sockets.clone()) {
+                    Ok(resolver) => Some((*server, resolver)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a name server cannot be asked for agents");
+                        None
+                    }
+                })
+                .collect(),
+        )
+    }
+
+    /// The IPv4 addresses of `name`, asking the name servers in `order`.
+    pub(crate) async fn ipv4(
+        &self,
+        name: Name,
+        order: impl IntoIterator<Item = SocketAddr>,
+    ) -> Answer {
+        let mut failed = Answer::Failed {
+            ttl: Duration::ZERO,
+        };
+        for server in order {
+            let Some((_, resolver)) = self.0.iter().find(|(other, _)| *other == server) else {
+                continue;
+            };
+            match ask(resolver, name.clone()).await {
+                Answer::Failed { ttl } => failed = Answer::Failed { ttl },
+                answer @ (Answer::Addresses { .. } | Answer::Nothing { .. }) => return answer,
+            }
+        }
+        failed
+    }
+}
+
+fn build(server: SocketAddr, sockets: Sockets) -> Result<HickoryResolver<Provider>, NetError> {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
+        .into_iter()
+        .map(|mut connection| {
+            connection.port = server.port();
+            connection
+        })
+        .collect();
+    let config = ResolverConfig::from_parts(
+        None,
+        vec![],
+        vec![NameServerConfig::new(server.ip(), true, connections)],
+    );
+    let mut options = ResolverOpts::default();
+    options.timeout = SERVER_PATIENCE;
+    options.attempts = 1;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    HickoryResolver::builder_with_config(config, Provider::new(sockets))
+        .with_options(options)
+        .build()
+}
+
+async fn ask(resolver: &HickoryResolver<Provider>, mut name: Name) -> Answer {
+    name.set_fqdn(true);
+    let lookup = match timeout(SERVER_PATIENCE, resolver.lookup(name, RecordType::A)).await {
+        Ok(Ok(lookup)) => lookup,
+        Ok(Err(error)) => return failure(&error),
+        Err(_elapsed) => {
+            return Answer::Failed {
+                ttl: Duration::ZERO,
+            };
+        }
+    };
+    let mut addresses = Vec::new();
+    let mut owner = None;
+    let mut ttl = u32::MAX;
+    for record in lookup.answers() {
+        ttl = ttl.min(record.ttl);
+        if let RData::A(address) = &record.data
+            && message::is_usable(address.0)
+        {
+            owner = Some(record.name.clone());
+            addresses.push(address.0);
+        }
+    }
+    match owner {
+        Some(owner) => Answer::Addresses {
+            addresses,
+            owner,
+            ttl: Duration::from_secs(ttl.into()),
+        },
+        None => Answer::Nothing { ttl: UNSURE_TTL },
+    }
+}
+
+fn failure(error: &NetError) -> Answer {
+    let NetError::Dns(error) = error else {
+        // An unreachable name server may be back the next moment.
+        return Answer::Failed {
+            ttl: Duration::ZERO,
+        };
+    };
+    if let DnsError::NoRecordsFound(none) = error
+        && matches!(
+            none.response_code,
+            ResponseCode::NXDomain | ResponseCode::NoError
+        )
+    {
+        return Answer::Nothing {
+            ttl: none
+                .negative_ttl
+                .map_or(UNSURE_TTL, |ttl| Duration::from_secs(ttl.into())),
+        };
+    }
+    Answer::Failed { ttl: UNSURE_TTL }
+}
+
+/// Gives hickory-resolver the relay's marked sockets.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    handle: TokioHandle,
+    sockets: Sockets,
+}
+
+impl Provider {
+    fn new(sockets: Sockets) -> Self {
+        Self {
+            handle: TokioHandle::default(),
+            sockets,
+        }
+    }
+}
+
+impl RuntimeProvider for Provider {
+    type Handle = TokioHandle;
+    type Timer = TokioTime;
+    type Udp = UdpSocket;
+    type Tcp = AsyncIoTokioAsStd<TcpStream>;
+
+    fn create_handle(&self) -> Self::Handle {
+        self.handle.clone()
+    }
+
+    fn connect_tcp(
+        &self,
+        server: SocketAddr,
+        _local: Option<SocketAddr>,
+        patience: Option<Duration>,
+    ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Tcp>>>> {
+        let sockets = self.sockets.clone();
+        Box::pin(async move {
+            let connected = timeout(patience.unwrap_or(CONNECT_PATIENCE), sockets.tcp_to(server))
+                .await
+                .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))?;
+            Ok(AsyncIoTokioAsStd(connected?))
+        })
+    }
+
+    fn bind_udp(
+        &self,
+        local: SocketAddr,
+        _server: SocketAddr,
+    ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Udp>>>> {
+        let sockets = self.sockets.clone();
+        Box::pin(async move { sockets.udp(local) })
+    }
+}
+
+/// The usable addresses as the agents' users take them.
+pub(crate) fn as_ip(addresses: &[Ipv4Addr]) -> Vec<IpAddr> {
+    addresses.iter().copied().map(IpAddr::V4).collect()
+}

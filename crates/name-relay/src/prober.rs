@@ -1,0 +1,331 @@
+//! Finding out whether `cha.<name>` exists, once for all who ask.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::rr::Name;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::cache::TtlCache;
+use crate::counters::{Counter, Counters};
+use crate::lookup::{self, Answer, Resolver};
+use crate::names;
+use crate::socket::Sockets;
+use crate::tasks::Tasks;
+use crate::upstream::{PATIENCE, Servers, Upstreams};
+
+/// The most names of which the verdict is remembered.
+const MAX_VERDICTS: usize = 4096;
+/// The most zones of which the wildcard is remembered.
+const MAX_WILDCARDS: usize = 1024;
+/// The most names that are looked up at once.
+const MAX_RUNNING: usize = 128;
+/// No agent is believed in for longer than this.
+const MAX_POSITIVE_TTL: Duration = Duration::from_secs(3600);
+/// No agent is ruled out for longer than this.
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(900);
+/// Octets of randomness in the name that only a wildcard answers for.
+const STRANGER_LENGTH: usize = 10;
+
+/// Whether a name has an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Agents(Vec<IpAddr>),
+    NoAgent,
+    Wildcard,
+    Failed,
+}
+
+/// How far a lookup has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// `cha.<name>` has not been answered.
+    Asking,
+    /// `cha.<name>` exists; whether as a wildcard is still open.
+    Likely,
+    Done(Verdict),
+}
+
+/// A verdict, at once or later. A sender that goes without one has failed.
+#[derive(Debug, Clone)]
+pub(crate) enum Probe {
+    Known(Verdict),
+    Running(watch::Receiver<Progress>),
+}
+
+impl Probe {
+    /// Whether it has ended without telling anything.
+    pub(crate) fn has_failed(&self) -> bool {
+        match self {
+            Self::Known(verdict) => *verdict == Verdict::Failed,
+            Self::Running(running) => match &*running.borrow() {
+                Progress::Done(verdict) => *verdict == Verdict::Failed,
+                Progress::Asking | Progress::Likely => running.has_changed().is_err(),
+            },
+        }
+    }
+}
+
+/// Looks up agents, with memory.
+pub(crate) struct Prober {
+    servers: watch::Receiver<Servers>,
+    upstreams: Arc<Upstreams>,
+    sockets: Sockets,
+    state: Mutex<State>,
+    permits: Arc<Semaphore>,
+    tasks: Tasks,
+    counters: Arc<Counters>,
+}
+
+/// What holds only as long as the name servers are the same.
+struct State {
+    servers: Servers,
+    resolver: Resolver,
+    verdicts: TtlCache<Verdict>,
+    wildcards: TtlCache<Answer>,
+    running: BTreeMap<String, (u64, watch::Receiver<Progress>)>,
+    serial: u64,
+}
+
+impl Prober {
+    pub(crate) fn new(
+        servers: watch::Receiver<Servers>,
+        upstreams: Arc<Upstreams>,
+        sockets: Sockets,
+        tasks: Tasks,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let current = servers.borrow().clone();
+        Self {
+            state: Mutex::new(State {
+                resolver: Resolver::new(&current, &sockets),
+                servers: current,
+                verdicts: TtlCache::new(MAX_VERDICTS),
+                wildcards: TtlCache::new(MAX_WILDCARDS),
+                running: BTreeMap::new(),
+                serial: 0,
+            }),
+            servers,
+            upstreams,
+            sockets,
+            permits: Arc::new(Semaphore::new(MAX_RUNNING)),
+            tasks,
+            counters,
+        }
+    }
+
+    /// Starts to look for the agent of `name`, or joins who already does.
+    /// `again` asks anew where the memory says that there is none.
+    pub(crate) fn begin(self: &Arc<Self>, name: &Name, again: bool) -> Option<Probe> {
+        let agent = names::agent_name(name)?;
+        let key = names::text(name);
+        let mut state = self.state();
+        if let Some(verdict) = state.verdicts.lookup(&key, Instant::now())
+            && (!again || matches!(verdict, Verdict::Agents(_)))
+        {
+            self.counters.count(Counter::CacheHits);
+            return Some(Probe::Known(verdict));
+        }
+        if let Some((_, running)) = state.running.get(&key) {
+            return Some(Probe::Running(running.clone()));
+        }
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.counters.count(Counter::DropTooManyLookups);
+            return None;
+        };
+        self.counters.count(Counter::ChaLookups);
+        let (progress, running) = watch::channel(Progress::Asking);
+        state.serial += 1;
+        let serial = state.serial;
+        state.running.insert(key.clone(), (serial, running.clone()));
+        let search = Search {
+            name: name.clone(),
+            agent,
+            resolver: state.resolver.clone(),
+            order: self.upstreams.current_order(),
+            wildcard: state.wildcards.lookup(&key, Instant::now()),
+        };
+        drop(state);
+        let prober = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _permit = permit;
+            let findings = timeout(PATIENCE, search.run(&progress))
+                .await
+                .unwrap_or_default();
+            prober.remember(key, serial, &findings);
+            progress.send_replace(Progress::Done(findings.verdict));
+        });
+        Some(Probe::Running(running))
+    }
+
+    /// The IPv4 addresses of a name itself.
+    pub(crate) async fn addresses(&self, name: &Name) -> Answer {
+        let resolver = self.state().resolver.clone();
+        let order = self.upstreams.current_order();
+        let lookup = resolver.ipv4(name.clone(), order);
+        timeout(PATIENCE, lookup).await.unwrap_or(Answer::Failed {
+            ttl: Duration::ZERO,
+        })
+    }
+
+    /// The state, emptied if the name servers have changed: another network
+    /// may give other answers.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let servers = self.servers.borrow();
+        if !Arc::ptr_eq(&state.servers, &servers) {
+            state.servers = Arc::clone(&servers);
+            state.resolver = Resolver::new(&state.servers, &self.sockets);
+            state.verdicts.clear();
+            state.wildcards.clear();
+            state.running.clear();
+        }
+        state
+    }
+
+    fn remember(&self, key: String, serial: u64, findings: &Findings) {
+        match findings.verdict {
+            Verdict::Wildcard => self.counters.count(Counter::DropWildcard),
+            Verdict::Failed => self.counters.count(Counter::ChaLookupFailures),
+            Verdict::Agents(_) | Verdict::NoAgent => {}
+        }
+        let mut state = self.state();
+        if state
+            .running
+            .get(&key)
+            .is_none_or(|(other, _)| *other != serial)
+        {
+            return;
+        }
+        state.running.remove(&key);
+        let now = Instant::now();
+        if let Some(wildcard) = &findings.wildcard {
+            let ttl = ttl(wildcard).min(MAX_NEGATIVE_TTL);
+            state
+                .wildcards
+                .insert(key.clone(), wildcard.clone(), ttl, now);
+        }
+        state
+            .verdicts
+            .insert(key, findings.verdict.clone(), findings.ttl, now);
+    }
+}
+
+/// One lookup of an agent.
+struct Search {
+    name: Name,
+    agent: Name,
+    resolver: Resolver,
+    order: Vec<SocketAddr>,
+    wildcard: Option<Answer>,
+}
+
+/// What a search has brought.
+struct Findings {
+    verdict: Verdict,
+    ttl: Duration,
+    /// The answer for a name that nobody has made, if it was learnt.
+    wildcard: Option<Answer>,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Failed,
+            ttl: Duration::ZERO,
+            wildcard: None,
+        }
+    }
+}
+
+impl Search {
+    /// Asks for the agent and, beside it, for a name that only a wildcard
+    /// answers for, so that the check delays nobody who has no agent.
+    async fn run(self, progress: &watch::Sender<Progress>) -> Findings {
+        let agent = self.resolver.ipv4(self.agent, self.order.clone());
+        let stranger = async {
+            match (self.wildcard, stranger(&self.name)) {
+                (Some(known), _) => (known, false),
+                (None, Some(name)) => (self.resolver.ipv4(name, self.order.clone()).await, true),
+                (None, None) => (
+                    Answer::Failed {
+                        ttl: Duration::ZERO,
+                    },
+                    false,
+                ),
+            }
+        };
+        tokio::pin!(agent, stranger);
+        let mut strangers = None;
+        let agent = loop {
+            tokio::select! {
+                answer = &mut agent => break answer,
+                answer = &mut stranger, if strangers.is_none() => strangers = Some(answer),
+            }
+        };
+        let (addresses, owner, ttl) = match agent {
+            Answer::Addresses {
+                addresses,
+                owner,
+                ttl,
+            } => (addresses, owner, ttl.min(MAX_POSITIVE_TTL)),
+            Answer::Nothing { ttl } => return Findings::without(Verdict::NoAgent, ttl),
+            Answer::Failed { ttl } => return Findings::without(Verdict::Failed, ttl),
+        };
+        progress.send_replace(Progress::Likely);
+        let (strangers, is_new) = match strangers {
+            Some(strangers) => strangers,
+            None => stranger.await,
+        };
+        let verdict = if is_same(&strangers, &addresses, &owner) {
+            Verdict::Wildcard
+        } else {
+            Verdict::Agents(lookup::as_ip(&addresses))
+        };
+        Findings {
+            verdict,
+            ttl,
+            wildcard: is_new.then_some(strangers),
+        }
+    }
+}
+
+impl Findings {
+    fn without(verdict: Verdict, ttl: Duration) -> Self {
+        Self {
+            verdict,
+            ttl: ttl.min(MAX_NEGATIVE_TTL),
+            wildcard: None,
+        }
+    }
+}
+
+/// Whether the stranger has an address of the agent's, or is an alias of the
+/// same name (whose addresses may rotate).
+fn is_same(stranger: &Answer, addresses: &[std::net::Ipv4Addr], owner: &Name) -> bool {
+    match stranger {
+        Answer::Addresses {
+            addresses: others,
+            owner: other,
+            ..
+        } => other == owner || others.iter().any(|other| addresses.contains(other)),
+        Answer::Nothing { .. } | Answer::Failed { .. } => false,
+    }
+}
+
+fn ttl(answer: &Answer) -> Duration {
+    match answer {
+        Answer::Addresses { ttl, .. } | Answer::Nothing { ttl } | Answer::Failed { ttl } => *ttl,
+    }
+}
+
+/// A sibling of the agent's name that nobody has made.
+fn stranger(name: &Name) -> Option<Name> {
+    let mut random = [0; STRANGER_LENGTH];
+    getrandom::fill(&mut random).ok()?;
+    let label: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
+    names::child(name, &label)
+}

@@ -1,0 +1,296 @@
+//! The relay as the mobile node holds it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hickory_proto::rr::Name;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Mode, RelayConfig};
+use crate::counters::{Counter, Counters};
+use crate::error::{DiscoverError, Error};
+use crate::exchange::Exchange;
+use crate::hold::{Discovery, Holder};
+use crate::lookup::{self, Answer};
+use crate::prober::{Probe, Prober, Progress, Verdict};
+use crate::resolv_conf::{Follower, Installation};
+use crate::socket::Sockets;
+use crate::tasks::Tasks;
+use crate::upstream::{Servers, Upstreams};
+use crate::{names, tcp, udp};
+
+/// How often a free port is sought that is free for both UDP and TCP.
+const PORT_ATTEMPTS: usize = 16;
+
+/// A name and its agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The addresses of the name itself.
+    pub correspondents: Vec<IpAddr>,
+    /// The addresses of `cha.<name>`.
+    pub agents: Vec<IpAddr>,
+}
+
+/// A running relay. [`shutdown`](Relay::shutdown) ends it in order; dropping
+/// it does the same without waiting.
+pub struct Relay {
+    address: SocketAddr,
+    exchange: Arc<Exchange>,
+    servers: watch::Receiver<Servers>,
+    tasks: Tasks,
+    follower: Option<JoinHandle<Result<(), Error>>>,
+    follower_stop: CancellationToken,
+    counters: Arc<Counters>,
+}
+
+impl Relay {
+    /// Starts to listen and, in [`Mode::ResolvConf`], writes the relay into
+    /// `resolv.conf`; what an earlier run left there in a crash is taken back
+    /// first. Agents that are found are sent to `discoveries`.
+    ///
+    /// # Errors
+    /// A configuration that cannot work, an address that cannot be listened
+    /// on, a `resolv.conf` that cannot be read or written, or no tokio
+    /// runtime. Nothing is left behind then.
+    pub fn start(config: RelayConfig, discoveries: mpsc::Sender<Discovery>) -> Result<Self, Error> {
+        if config.mode == Mode::ResolvConf && config.listen.port() != 53 {
+            return Err(Error::ListenPort(config.listen));
+        }
+        Self::launch(config, discoveries)
+    }
+
+    /// [`start`](Self::start), at whatever port.
+    pub(crate) fn launch(
+        config: RelayConfig,
+        discoveries: mpsc::Sender<Discovery>,
+    ) -> Result<Self, Error> {
+        if Handle::try_current().is_err() {
+            return Err(Error::NoRuntime);
+        }
+        if config.listen.ip().is_unspecified() {
+            return Err(Error::ListenUnspecified(config.listen));
+        }
+        if let Some(relay) = config.upstream.iter().find(|up| **up == config.listen) {
+            return Err(Error::UpstreamIsRelay(*relay));
+        }
+        let counters = Arc::new(Counters::new());
+        let sockets = Sockets::new(config.fwmark);
+        let (listener, socket) = listen(&sockets, config.listen)?;
+        let address = socket.local_addr().map_err(|source| Error::Listen {
+            address: config.listen,
+            source,
+        })?;
+
+        let writes = config.mode == Mode::ResolvConf;
+        let publishes = config.upstream.is_empty();
+        let mut servers = config.upstream;
+        let installation = if writes || publishes {
+            let (installation, found) =
+                Installation::open(&config.resolv_conf, &config.state_dir, address.ip(), writes)?;
+            if publishes {
+                servers = found;
+            }
+            Some(installation)
+        } else {
+            None
+        };
+        if servers.is_empty() {
+            tracing::warn!("no name servers are known yet");
+        }
+        let (sender, servers) = watch::channel(Servers::from(servers));
+
+        let tasks = Tasks::default();
+        let upstreams = Arc::new(Upstreams::new(
+            servers.clone(),
+            sockets.clone(),
+            Arc::clone(&counters),
+        ));
+        let exchange = Arc::new(Exchange {
+            prober: Arc::new(Prober::new(
+                servers.clone(),
+                Arc::clone(&upstreams),
+                sockets,
+                tasks.clone(),
+                Arc::clone(&counters),
+            )),
+            upstreams,
+            holder: Holder::new(
+                config.hold,
+                discoveries,
+                tasks.clone(),
+                Arc::clone(&counters),
+            ),
+            policy: config.allow,
+            counters: Arc::clone(&counters),
+        });
+        let follower_stop = CancellationToken::new();
+        let follower = match installation {
+            Some(installation) => {
+                let follower =
+                    Follower::start(installation, sender, publishes, Arc::clone(&counters))?;
+                Some(tokio::spawn(follower.run(follower_stop.clone())))
+            }
+            None => None,
+        };
+        tasks.spawn(udp::serve(
+            Arc::new(socket),
+            address,
+            Arc::clone(&exchange),
+            tasks.clone(),
+        ));
+        tasks.spawn(tcp::serve(
+            listener,
+            address,
+            Arc::clone(&exchange),
+            tasks.clone(),
+        ));
+        Ok(Self {
+            address,
+            exchange,
+            servers,
+            tasks,
+            follower,
+            follower_stop,
+            counters,
+        })
+    }
+
+    /// Looks up the agent of `name`, and the addresses of `name` itself. A
+    /// known agent is taken from memory; that there is none is asked anew.
+    ///
+    /// # Errors
+    /// Why there is no agent.
+    pub async fn discover(&self, name: &str) -> Result<Found, DiscoverError> {
+        let mut parsed = Name::from_str_relaxed(name)
+            .map_err(|_malformed| DiscoverError::InvalidName(name.to_owned()))?;
+        parsed.set_fqdn(true);
+        let text = names::text(&parsed);
+        if names::agent_name(&parsed).is_none() {
+            return Err(DiscoverError::Excluded(text));
+        }
+        if !self.exchange.policy.permits(&text) {
+            return Err(DiscoverError::NotPermitted(text));
+        }
+        let prober = &self.exchange.prober;
+        let (verdict, answer) = tokio::join!(
+            async {
+                match prober.begin(&parsed, true) {
+                    Some(probe) => verdict(probe).await,
+                    None => Verdict::Failed,
+                }
+            },
+            prober.addresses(&parsed),
+        );
+        let correspondents = match answer {
+            Answer::Addresses { addresses, .. } => lookup::as_ip(&addresses),
+            Answer::Nothing { .. } => return Err(DiscoverError::NoAddress(text)),
+            Answer::Failed { .. } => return Err(DiscoverError::NoAnswer(text)),
+        };
+        match verdict {
+            Verdict::Agents(agents) => {
+                self.counters.count(Counter::ChaFound);
+                Ok(Found {
+                    correspondents,
+                    agents,
+                })
+            }
+            Verdict::NoAgent => Err(DiscoverError::NoAgent(text)),
+            Verdict::Wildcard => Err(DiscoverError::Wildcard(text)),
+            Verdict::Failed => Err(DiscoverError::NoAnswer(text)),
+        }
+    }
+
+    /// Where the relay listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The name servers that are asked now, in their order.
+    #[must_use]
+    pub fn upstream(&self) -> Vec<SocketAddr> {
+        self.servers.borrow().to_vec()
+    }
+
+    /// What the relay has seen, by name; what it dropped as `drop_<reason>`.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.counters.snapshot()
+    }
+
+    /// Restores `resolv.conf`, lets held answers go and ends.
+    ///
+    /// # Errors
+    /// `resolv.conf` could not be restored.
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.follower_stop.cancel();
+        let restored = match self.follower.take() {
+            // A follower that broke down has restored the file as it went.
+            Some(follower) => follower.await.unwrap_or(Ok(())),
+            None => Ok(()),
+        };
+        self.tasks.end().await;
+        restored
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Relay")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.follower_stop.cancel();
+        self.tasks.abort();
+    }
+}
+
+async fn verdict(probe: Probe) -> Verdict {
+    let mut progress = match probe {
+        Probe::Known(verdict) => return verdict,
+        Probe::Running(progress) => progress,
+    };
+    match progress
+        .wait_for(|progress| matches!(progress, Progress::Done(_)))
+        .await
+        .map(|progress| progress.clone())
+    {
+        Ok(Progress::Done(verdict)) => verdict,
+        _ => Verdict::Failed,
+    }
+}
+
+/// Opens both sockets at one port.
+fn listen(sockets: &Sockets, address: SocketAddr) -> Result<(TcpListener, UdpSocket), Error> {
+    let open = || {
+        let listener = sockets.tcp_listener(address)?;
+        let socket = sockets.udp(listener.local_addr()?)?;
+        Ok((listener, socket))
+    };
+    let attempts = if address.port() == 0 {
+        PORT_ATTEMPTS
+    } else {
+        1
+    };
+    let mut result = open();
+    for _ in 1..attempts {
+        if result.is_ok() {
+            break;
+        }
+        result = open();
+    }
+    result.map_err(|source| Error::Listen { address, source })
+}
+
+#[cfg(test)]
+mod tests;
