@@ -1,0 +1,182 @@
+//! `chad`'s command line.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use super::Exit;
+use crate::Request;
+use crate::config::chad::{Config, DEFAULT_PATH, control_path};
+
+/// The Corresponding Home Agent: keeps the sessions of mobile nodes alive while they move.
+///
+/// It stands beside the servers it serves, lends each mobile node a home address, and tunnels
+/// between that and wherever the mobile node is. The servers notice nothing.
+#[derive(Debug, Parser)]
+#[command(name = "chad", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  chad check --config ./chad.toml          is this file right, and what would it do?
+  chad run                                 serve, as /etc/chad/chad.toml says
+  chad status                              who is here, how much went through, what was dropped
+  chad status --json | jq .bindings        the same for programs
+  chad decode capture.pcap                 explain the signalling in a capture
+
+Exit status: 0 done, 1 not done, 2 bad usage, 3 the daemon isn't running.";
+
+/// What chad can be told.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until told to stop (SIGTERM), then remove everything that was added
+    Run {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        #[doc = "What to log."]
+        #[arg(long, value_name = "FILTER", help = super::LOG_HELP)]
+        log: Option<String>,
+    },
+    /// Check a configuration and say what it would do
+    Check {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Show bindings, pool and counters of the running daemon
+    Status {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One JSON object instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a home address back from its mobile node
+    Revoke {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The home address lent, as `status` shows it
+        #[arg(value_name = "CHOA")]
+        home_address: IpAddr,
+    },
+    /// Explain signalling messages: every field, extension and authenticator, or why one is refused
+    #[command(after_help = DECODE_EXAMPLES)]
+    Decode {
+        /// A message in hexadecimal, a pcap or pcapng file, or - for either on standard input
+        #[arg(value_name = "HEX|FILE")]
+        input: String,
+        /// One JSON object a line for each message
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const DECODE_EXAMPLES: &str = "\
+Examples:
+  chad decode 01:22:ff:ff:00:00:00:00:...   colons, blanks, 0x and hexdump offsets don't matter
+  tcpdump -w - -c 4 udp port 434 | chad decode -
+  chad decode story.pcap --json | jq .type
+
+Exit status: 1 when any message is refused.";
+
+/// `--config FILE`, /etc/chad/chad.toml without it.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration file [default: /etc/chad/chad.toml]
+    #[arg(long = "config", value_name = "FILE")]
+    explicit: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Which file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.explicit.as_deref().unwrap_or(Path::new(DEFAULT_PATH))
+    }
+
+    /// Where the daemon of this configuration is to be asked. Key files need not be readable, and
+    /// the default file need not exist.
+    ///
+    /// # Errors
+    /// [`Exit::Failure`], after the reason was printed.
+    pub fn control(&self) -> Result<PathBuf, Exit> {
+        control_path(self.path(), self.explicit.is_none()).map_err(super::fail)
+    }
+
+    /// `check`.
+    pub fn check(&self) -> Exit {
+        super::check(self.path(), Config::load(self.path()), Config::summary)
+    }
+
+    /// `status`.
+    pub fn status(&self, json: bool) -> Exit {
+        self.control()
+            .map_or_else(|exit| exit, |control| super::status(&control, json))
+    }
+
+    /// `revoke`.
+    pub fn ask(&self, request: &Request) -> Exit {
+        self.control()
+            .map_or_else(|exit| exit, |control| super::ask(&control, request))
+    }
+
+    /// The configuration to run with, after its warnings were printed on standard error.
+    ///
+    /// # Errors
+    /// [`Exit::Failure`], after everything wrong with it was printed.
+    pub fn load(&self) -> Result<Config, Exit> {
+        super::explain(Config::load(self.path()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, error::ErrorKind};
+
+    #[test]
+    fn the_commands_of_the_contract() {
+        Cli::command().debug_assert();
+        for line in [
+            "chad run --config f",
+            "chad check --config f",
+            "chad status",
+            "chad status --json --config f",
+            "chad revoke 10.128.0.9",
+            "chad decode 0122 --json",
+            "chad decode -",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn bad_usage_exits_2() {
+        for line in [
+            "chad",
+            "chad fly",
+            "chad revoke laptop",
+            "chad run --config",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
+            assert_ne!(error.kind(), ErrorKind::DisplayVersion);
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_default_path() {
+        let help = Cli::try_parse_from(["chad", "run", "--help"])
+            .unwrap_err()
+            .to_string();
+        assert!(help.contains(DEFAULT_PATH), "{help}");
+    }
+}

@@ -1,0 +1,163 @@
+//! `mn-agent`'s command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use super::Exit;
+use crate::Request;
+use crate::config::mn_agent::{Config, DEFAULT_PATH, control_path};
+
+/// The mobile node's agent: sessions with servers that have a Corresponding Home Agent survive a
+/// change of network.
+///
+/// It answers this host's name queries, and where `cha.NAME` exists for a NAME it binds to that home
+/// agent before the application connects. All other traffic is left alone: this is not a VPN.
+#[derive(Debug, Parser)]
+#[command(name = "mn-agent", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mn-agent check --config ./mn-agent.toml  is this file right, and what would it do?
+  mn-agent run                             serve, as /etc/mn-agent/mn-agent.toml says
+  mn-agent status                          bindings, home agents, care-of address, handovers
+  mn-agent bind server.com && ssh server.com
+  mn-agent release server.com
+
+Exit status: 0 done, 1 not done, 2 bad usage, 3 the daemon isn't running.";
+
+/// What mn-agent can be told.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until told to stop (SIGTERM), then remove everything that was added
+    Run {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        #[doc = "What to log."]
+        #[arg(long, value_name = "FILTER", help = super::LOG_HELP)]
+        log: Option<String>,
+    },
+    /// Check a configuration and say what it would do
+    Check {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Show bindings, home agents and counters of the running daemon
+    Status {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One JSON object instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bind to the home agent of a server now, and wait until that has succeeded or failed
+    Bind {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The server's name
+        name: String,
+    },
+    /// Give up the binding for a server
+    Release {
+        /// Which configuration
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The server's name
+        name: String,
+    },
+}
+
+/// `--config FILE`, /etc/mn-agent/mn-agent.toml without it.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration file [default: /etc/mn-agent/mn-agent.toml]
+    #[arg(long = "config", value_name = "FILE")]
+    explicit: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Which file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.explicit.as_deref().unwrap_or(Path::new(DEFAULT_PATH))
+    }
+
+    /// Where the daemon of this configuration is to be asked. Key files need not be readable, and
+    /// the default file need not exist.
+    ///
+    /// # Errors
+    /// [`Exit::Failure`], after the reason was printed.
+    pub fn control(&self) -> Result<PathBuf, Exit> {
+        control_path(self.path(), self.explicit.is_none()).map_err(super::fail)
+    }
+
+    /// `check`.
+    pub fn check(&self) -> Exit {
+        super::check(self.path(), Config::load(self.path()), Config::summary)
+    }
+
+    /// `status`.
+    pub fn status(&self, json: bool) -> Exit {
+        self.control()
+            .map_or_else(|exit| exit, |control| super::status(&control, json))
+    }
+
+    /// `bind` and `release`.
+    pub fn ask(&self, request: &Request) -> Exit {
+        self.control()
+            .map_or_else(|exit| exit, |control| super::ask(&control, request))
+    }
+
+    /// The configuration to run with, after its warnings were printed on standard error.
+    ///
+    /// # Errors
+    /// [`Exit::Failure`], after everything wrong with it was printed.
+    pub fn load(&self) -> Result<Config, Exit> {
+        super::explain(Config::load(self.path()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_of_the_contract() {
+        Cli::command().debug_assert();
+        for line in [
+            "mn-agent run --config f",
+            "mn-agent check --config f",
+            "mn-agent status --json",
+            "mn-agent bind server.com",
+            "mn-agent release server.com --config f",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn bad_usage_exits_2() {
+        for line in ["mn-agent", "mn-agent bind", "mn-agent revoke 10.128.0.9"] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_default_path() {
+        let help = Cli::try_parse_from(["mn-agent", "run", "--help"])
+            .unwrap_err()
+            .to_string();
+        assert!(help.contains(DEFAULT_PATH), "{help}");
+    }
+}

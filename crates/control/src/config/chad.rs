@@ -1,0 +1,144 @@
+//! `chad.toml`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use mobility_protocol::Identity;
+use mobility_protocol::security::SecurityAssociation;
+
+use super::{BackendChoice, ConfigErrors, Warning};
+
+/// Where chad looks for its configuration.
+pub const DEFAULT_PATH: &str = "/etc/chad/chad.toml";
+/// Where chad's control socket is unless configured.
+pub const DEFAULT_CONTROL: &str = "/run/chad/control.sock";
+/// Where chad keeps its bindings unless configured.
+pub const DEFAULT_STATE: &str = "/var/lib/chad";
+
+/// The configuration of chad.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `control`: the control socket.
+    pub control: PathBuf,
+    /// `state`: the directory of the binding store.
+    pub state: PathBuf,
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[pool]`
+    pub pool: Pool,
+    /// `[lifetime]`
+    pub lifetime: LifetimeLimits,
+    /// `[[correspondent]]`: whom this home agent serves, and nobody else. Never empty.
+    pub correspondents: Vec<IpNet>,
+    /// `[security]`
+    pub security: Security,
+    /// `[dataplane] backend`
+    pub backend: BackendChoice,
+    /// `[[mobile-node]]`, no identity and no address twice.
+    pub mobile_nodes: Vec<MobileNode>,
+}
+
+/// The home agent's own addresses, where signalling arrives and tunnels end.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// A unicast address of this host.
+    pub ipv4: Ipv4Addr,
+    /// Not served by this release.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// The home addresses to lend.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Never empty, without overlaps, each between a /8 and a /32.
+    pub ipv4: Vec<Ipv4Net>,
+    /// Not served by this release.
+    pub ipv6: Vec<Ipv6Net>,
+    /// How long an address given back rests before another mobile node may get it.
+    pub hold_down: Duration,
+    /// Never lent. Single addresses appear with their full prefix length.
+    pub exclude: Vec<IpNet>,
+    /// How packets for home addresses reach this host.
+    pub reachability: Reachability,
+}
+
+/// How packets for home addresses reach the home agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reachability {
+    /// The site routes the pool to this host.
+    Routed,
+}
+
+/// Bounds of what is granted; whole seconds, `default` not above `max`.
+#[derive(Debug, Clone, Copy)]
+pub struct LifetimeLimits {
+    /// For requests that leave it to the home agent.
+    pub default: Duration,
+    /// No binding is granted longer than this at once.
+    pub max: Duration,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy)]
+pub struct Security {
+    /// Open to everybody or to configured mobile nodes alone.
+    pub mode: SecurityMode,
+    /// Accept the unprotected first form. In this release open mode has no other.
+    pub legacy_open: bool,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityMode {
+    /// Everybody who reaches this host.
+    Open,
+    /// The configured mobile nodes.
+    Authenticated,
+}
+
+impl SecurityMode {
+    /// The word of the configuration and of `status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Authenticated => "authenticated",
+        }
+    }
+}
+
+/// A mobile node with a security association (RFC 5944, section 1.6).
+#[derive(Debug, Clone)]
+pub struct MobileNode {
+    /// By which its association is found.
+    pub identity: Identity,
+    /// Lent to it and to nobody else; inside the pool.
+    pub address: Option<IpAddr>,
+    /// Shared with it alone.
+    pub association: SecurityAssociation,
+}
+
+impl Config {
+    /// Reads and checks `path`, key files included.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, together.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        super::load(path, parse::parse)
+    }
+}
+
+/// Where the daemon configured by `path` is to be asked; the default when the file doesn't say or,
+/// if it `may_be_missing`, doesn't exist.
+///
+/// # Errors
+/// A file that can't be read, or a `control` that is no path for a socket.
+pub fn control_path(path: &Path, may_be_missing: bool) -> Result<PathBuf, ConfigErrors> {
+    super::control_path(path, may_be_missing, DEFAULT_CONTROL)
+}
+
+mod checks;
+mod parse;
+mod summary;

@@ -1,0 +1,210 @@
+//! What must hold between the parts of chad's configuration.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::document::{Located, Report};
+use super::{Listen, SecurityMode};
+
+/// Beside every key this release checks and ignores.
+pub(super) const IPV6_HELP: &str =
+    "this release serves IPv4; the key is checked and otherwise ignored";
+
+pub(super) fn ipv6_is_for_later(
+    report: &Report<'_>,
+    pool: &[Located<IpNet>],
+    correspondents: &[Located<IpNet>],
+) {
+    for (name, prefixes) in [
+        ("pool.ipv6", pool),
+        ("correspondent.prefix", correspondents),
+    ] {
+        if let Some(prefix) = prefixes
+            .iter()
+            .find(|prefix| matches!(prefix.value, IpNet::V6(_)))
+        {
+            report.warn(
+                &prefix.span,
+                &format!("`{name}`: IPv6 isn't served yet"),
+                IPV6_HELP,
+            );
+        }
+    }
+}
+
+pub(super) fn correspondents_are_not_lent(
+    report: &Report<'_>,
+    correspondents: &[Located<IpNet>],
+    pool: &[Located<IpNet>],
+) {
+    for correspondent in correspondents {
+        if let Some(prefix) = pool
+            .iter()
+            .find(|prefix| overlap(&prefix.value, &correspondent.value))
+        {
+            let message = format!(
+                "correspondent {} overlaps the pool's {}",
+                correspondent.value, prefix.value
+            );
+            let help = "serve and lend different addresses; a home agent that served everybody would be a VPN";
+            report.error(&correspondent.span, &message, help);
+        }
+    }
+}
+
+pub(super) fn listen_address_in_pool(
+    report: &Report<'_>,
+    listen: &Located<Listen>,
+    pool: &[Located<IpNet>],
+) {
+    let address = IpAddr::V4(listen.value.ipv4);
+    if let Some(prefix) = pool.iter().find(|prefix| prefix.value.contains(&address)) {
+        let message = format!(
+            "the listen address {address} is inside the pool's {}",
+            prefix.value
+        );
+        report.warn(
+            &listen.span,
+            &message,
+            "it is never lent; a pool of its own is easier to route",
+        );
+    }
+}
+
+/// What a fixed address may be.
+pub(super) struct Available<'a> {
+    pub(super) pool: &'a [Located<IpNet>],
+    pub(super) exclude: &'a [IpNet],
+    pub(super) listen: Option<Listen>,
+}
+
+impl Available<'_> {
+    /// Why this address can't be lent.
+    fn obstacle(&self, address: IpAddr) -> Option<&'static str> {
+        let Some(prefix) = self
+            .pool
+            .iter()
+            .find(|prefix| prefix.value.contains(&address))
+        else {
+            return Some("is outside the pool");
+        };
+        let is_edge = |prefix: &IpNet| address == prefix.network() || address == prefix.broadcast();
+        if is_edge(&prefix.value) {
+            Some("is the network or broadcast address of its prefix")
+        } else if self
+            .exclude
+            .iter()
+            .any(|exclude| exclude.contains(&address))
+        {
+            Some("is excluded from the pool")
+        } else if self.listen.is_some_and(|listen| {
+            address == listen.ipv4 || listen.ipv6.is_some_and(|own| address == own)
+        }) {
+            Some("is this home agent's own")
+        } else {
+            None
+        }
+    }
+}
+
+pub(super) fn fixed_addresses(
+    report: &Report<'_>,
+    addresses: &[&Located<IpAddr>],
+    available: &Available<'_>,
+) {
+    let example = available
+        .pool
+        .first()
+        .map_or_else(|| "the pool".to_owned(), |prefix| prefix.value.to_string());
+    for address in addresses {
+        if let Some(obstacle) = available.obstacle(address.value) {
+            let message = format!("the fixed address {} {obstacle}", address.value);
+            let help = format!("choose another one in {example}, or leave `address` out");
+            report.error(&address.span, &message, help);
+        }
+    }
+}
+
+pub(super) fn modes_and_mobile_nodes(
+    report: &Report<'_>,
+    mode: &Located<SecurityMode>,
+    legacy_open: &Located<bool>,
+    nobody: bool,
+) {
+    if mode.value == SecurityMode::Open {
+        return;
+    }
+    if nobody {
+        let help = "add a [[mobile-node]] with identity, spi and key-file for each, or write mode = \"open\"";
+        report.error(
+            &mode.span,
+            "nobody could register: there is no [[mobile-node]]",
+            help,
+        );
+    }
+    if legacy_open.value {
+        let help = "authenticated mode accepts no unprotected request; leave `legacy-open` out";
+        report.warn(&legacy_open.span, "`legacy-open` has no effect here", help);
+    }
+}
+
+pub(super) fn no_overlaps(report: &Report<'_>, prefixes: &[Located<IpNet>], help: &str) {
+    for (index, prefix) in prefixes.iter().enumerate() {
+        if let Some(other) = prefixes
+            .iter()
+            .take(index)
+            .find(|other| overlap(&other.value, &prefix.value))
+        {
+            let message = format!("{} overlaps {} above", prefix.value, other.value);
+            report.error(&prefix.span, &message, help);
+        }
+    }
+}
+
+fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
+pub(super) fn unique<'l, T: Ord + std::fmt::Display + 'l>(
+    report: &Report<'_>,
+    values: impl Iterator<Item = &'l Located<T>>,
+    help: &str,
+) {
+    let mut seen = BTreeSet::new();
+    for located in values {
+        if !seen.insert(&located.value) {
+            report.error(
+                &located.span,
+                &format!("{} appears twice", located.value),
+                help,
+            );
+        }
+    }
+}
+
+pub(super) fn excluded(report: &Report<'_>, exclude: &[Located<IpNet>], pool: &[Located<IpNet>]) {
+    for one in exclude {
+        if pool
+            .iter()
+            .all(|prefix| !overlap(&prefix.value, &one.value))
+        {
+            let message = format!("`exclude`: {} isn't in the pool anyway", one.value);
+            report.warn(&one.span, &message, "leave it out, or correct it");
+        }
+    }
+    for prefix in pool {
+        if let Some(all) = exclude.iter().find(|one| one.value.contains(&prefix.value)) {
+            let message = format!(
+                "`exclude`: {} leaves nothing of {} to lend",
+                all.value, prefix.value
+            );
+            report.error(
+                &all.span,
+                &message,
+                "exclude less, or leave that prefix out of the pool",
+            );
+        }
+    }
+}

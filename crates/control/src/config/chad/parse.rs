@@ -1,0 +1,332 @@
+//! From the document to the configuration of chad.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use mobility_protocol::Identity;
+use mobility_protocol::security::{Algorithm, SecurityAssociation};
+
+use super::super::document::{Complaint, Document, Located, Report, Section};
+use super::super::{BackendChoice, key_file, values};
+use super::checks::{self, Available};
+use super::{
+    Config, DEFAULT_CONTROL, DEFAULT_STATE, LifetimeLimits, Listen, MobileNode, Pool, Reachability,
+    Security, SecurityMode,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// The longest finite lifetime of the Lifetime field (RFC 5944, section 3.3): 65,534 seconds.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(0xfffe);
+const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(24 * 3600);
+const SHORTEST_DURATION: Duration = Duration::from_millis(1);
+/// A pool prefix is between these.
+const POOL_LENGTHS: (u8, u8) = (8, 32);
+const IPV6_POOL_LENGTHS: (u8, u8) = (64, 128);
+
+pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
+    let report = document.report();
+    let root = document.root();
+    let control = root
+        .or(
+            "control",
+            PathBuf::from(DEFAULT_CONTROL),
+            values::socket_path,
+        )
+        .value;
+    let state = root
+        .or("state", PathBuf::from(DEFAULT_STATE), values::path)
+        .value;
+    let listen = listen(report, root.table("listen"));
+    let (pool, pool_prefixes) = pool(report, root.table("pool"));
+    let lifetime = lifetime(report, root.table("lifetime"));
+    let correspondents = correspondents(report, root.tables("correspondent"));
+    let security = security(root.table("security"));
+    let backend = backend(root.table("dataplane"));
+    let mobile_nodes = mobile_nodes(report, root.tables("mobile-node"));
+    root.finish();
+
+    let known_listen = listen.as_ref().map(|listen| listen.value);
+    checks::ipv6_is_for_later(report, &pool_prefixes, &correspondents);
+    checks::correspondents_are_not_lent(report, &correspondents, &pool_prefixes);
+    if let Some(listen) = &listen {
+        checks::listen_address_in_pool(report, listen, &pool_prefixes);
+    }
+    let available = Available {
+        pool: &pool_prefixes,
+        exclude: &pool.exclude,
+        listen: known_listen,
+    };
+    let fixed: Vec<_> = mobile_nodes
+        .iter()
+        .filter_map(|node| node.address.as_ref())
+        .collect();
+    checks::fixed_addresses(report, &fixed, &available);
+    checks::modes_and_mobile_nodes(
+        report,
+        &security.mode,
+        &security.legacy_open,
+        mobile_nodes.is_empty(),
+    );
+
+    Some(Config {
+        control,
+        state,
+        listen: known_listen?,
+        pool,
+        lifetime,
+        correspondents: correspondents.into_iter().map(|one| one.value).collect(),
+        security: Security {
+            mode: security.mode.value,
+            legacy_open: security.legacy_open.value,
+        },
+        backend,
+        mobile_nodes: mobile_nodes
+            .into_iter()
+            .map(|node| node.node)
+            .collect::<Option<_>>()?,
+    })
+}
+
+fn listen(report: &Report<'_>, section: Section<'_>) -> Option<Located<Listen>> {
+    let help =
+        "this release serves IPv4: add to [listen] an address of this host, ipv4 = \"192.0.2.1\"";
+    let ipv4 = section.required("ipv4", help, values::ipv4_host);
+    let ipv6 = section.optional("ipv6", values::ipv6_host);
+    if let Some(address) = &ipv6 {
+        report.warn(
+            &address.span,
+            "`listen.ipv6` isn't served yet",
+            checks::IPV6_HELP,
+        );
+    }
+    section.finish();
+    ipv4.map(|ipv4| Located {
+        value: Listen {
+            ipv4: ipv4.value,
+            ipv6: ipv6.map(|address| address.value),
+        },
+        span: ipv4.span,
+    })
+}
+
+fn pool(report: &Report<'_>, section: Section<'_>) -> (Pool, Vec<Located<IpNet>>) {
+    let ipv4 = section.list("ipv4", pool_prefix);
+    let ipv6 = section.list("ipv6", ipv6_pool_prefix);
+    let exclude = section.list("exclude", values::prefix_or_address);
+    let hold_down = section
+        .or("hold-down", 4 * MINUTE, |value| {
+            values::duration(value, SHORTEST_DURATION..=LONGEST_HOLD_DOWN)
+        })
+        .value;
+    let reachability = section
+        .or("reachability", Reachability::Routed, |value| {
+            values::word(value, &[("routed", Reachability::Routed)], &["on-link"])
+        })
+        .value;
+    if ipv4.is_empty() && !section.has_elements("ipv4") {
+        let help =
+            "write the prefixes whose addresses may be lent, in [pool]: ipv4 = [\"10.128.0.0/10\"]";
+        report.error(section.span(), "there is no IPv4 address to lend", help);
+    }
+    let prefixes: Vec<Located<IpNet>> = ipv4
+        .iter()
+        .map(|prefix| Located {
+            value: IpNet::V4(prefix.value),
+            span: prefix.span.clone(),
+        })
+        .chain(ipv6.iter().map(|prefix| Located {
+            value: IpNet::V6(prefix.value),
+            span: prefix.span.clone(),
+        }))
+        .collect();
+    checks::no_overlaps(
+        report,
+        &prefixes,
+        "write it once, or prefixes that are apart",
+    );
+    checks::excluded(report, &exclude, &prefixes);
+    section.finish();
+    let pool = Pool {
+        ipv4: ipv4.into_iter().map(|prefix| prefix.value).collect(),
+        ipv6: ipv6.into_iter().map(|prefix| prefix.value).collect(),
+        hold_down,
+        exclude: exclude.into_iter().map(|prefix| prefix.value).collect(),
+        reachability,
+    };
+    (pool, prefixes)
+}
+
+fn pool_prefix(value: &toml::de::DeValue<'_>) -> values::Parsed<Ipv4Net> {
+    let prefix = values::ipv4_prefix(value)?;
+    let (shortest, longest) = POOL_LENGTHS;
+    if !(shortest..=longest).contains(&prefix.prefix_len()) {
+        let message = format!("\"{prefix}\" is no size for a pool");
+        return Err(Complaint::new(
+            message,
+            format!("write prefixes from a /{shortest} to a /{longest}"),
+        ));
+    }
+    let network = prefix.network();
+    let first = network.octets()[0];
+    if network.is_loopback() || first == 0 || first >= 224 {
+        let message = format!("\"{prefix}\" holds addresses no host can be reached by");
+        return Err(Complaint::new(
+            message,
+            "write a private or a global prefix: \"10.128.0.0/10\"",
+        ));
+    }
+    Ok(prefix)
+}
+
+fn ipv6_pool_prefix(value: &toml::de::DeValue<'_>) -> values::Parsed<Ipv6Net> {
+    let prefix = values::ipv6_prefix(value)?;
+    let (shortest, longest) = IPV6_POOL_LENGTHS;
+    if !(shortest..=longest).contains(&prefix.prefix_len()) || prefix.network().is_multicast() {
+        let message = format!("\"{prefix}\" is no pool");
+        return Err(Complaint::new(
+            message,
+            format!("write unicast prefixes from a /{shortest} to a /{longest}"),
+        ));
+    }
+    Ok(prefix)
+}
+
+fn lifetime(report: &Report<'_>, section: Section<'_>) -> LifetimeLimits {
+    let bounds = Duration::from_secs(1)..=LONGEST_LIFETIME;
+    let default = section.or("default", 10 * MINUTE, |value| {
+        values::lifetime(value, bounds.clone())
+    });
+    let max = section.or("max", HOUR, |value| values::lifetime(value, bounds.clone()));
+    if default.value > max.value {
+        let (shown, limit) = (values::shown(default.value), values::shown(max.value));
+        let message =
+            format!("the default lifetime {shown} is longer than the longest one, {limit}");
+        let place = if section.has("default") {
+            &default.span
+        } else {
+            &max.span
+        };
+        report.error(
+            place,
+            &message,
+            format!("write default = \"{limit}\" or less, or raise max"),
+        );
+    }
+    section.finish();
+    LifetimeLimits {
+        default: default.value,
+        max: max.value,
+    }
+}
+
+fn correspondents(report: &Report<'_>, sections: Vec<Section<'_>>) -> Vec<Located<IpNet>> {
+    if sections.is_empty() {
+        let help = "add whom this home agent serves:\n     [[correspondent]]\n     prefix = \"198.51.100.0/24\"";
+        report.error(
+            &(0..0),
+            "nobody would be served: there is no [[correspondent]]",
+            help,
+        );
+    }
+    let prefixes: Vec<_> = sections
+        .into_iter()
+        .filter_map(|section| {
+            let prefix = section.required(
+                "prefix",
+                "write: prefix = \"198.51.100.0/24\"",
+                values::prefix,
+            );
+            section.finish();
+            prefix
+        })
+        .collect();
+    checks::no_overlaps(report, &prefixes, "write only the wider one");
+    prefixes
+}
+
+struct LocatedSecurity {
+    mode: Located<SecurityMode>,
+    legacy_open: Located<bool>,
+}
+
+fn security(section: Section<'_>) -> LocatedSecurity {
+    let modes = [
+        ("open", SecurityMode::Open),
+        ("authenticated", SecurityMode::Authenticated),
+    ];
+    let mode = section.or("mode", SecurityMode::Open, |value| {
+        values::word(value, &modes, &[])
+    });
+    let legacy_open = section.or("legacy-open", false, values::boolean);
+    section.finish();
+    LocatedSecurity { mode, legacy_open }
+}
+
+fn backend(section: Section<'_>) -> BackendChoice {
+    let backend = section
+        .or("backend", BackendChoice::Auto, values::backend)
+        .value;
+    section.finish();
+    backend
+}
+
+/// A `[[mobile-node]]`; `node` is missing when something about it was reported.
+struct LocatedNode {
+    identity: Option<Located<Identity>>,
+    address: Option<Located<IpAddr>>,
+    node: Option<MobileNode>,
+}
+
+fn mobile_nodes(report: &Report<'_>, sections: Vec<Section<'_>>) -> Vec<LocatedNode> {
+    let nodes: Vec<_> = sections.into_iter().map(mobile_node).collect();
+    checks::unique(
+        report,
+        nodes.iter().filter_map(|node| node.identity.as_ref()),
+        "one [[mobile-node]] for each identity",
+    );
+    checks::unique(
+        report,
+        nodes.iter().filter_map(|node| node.address.as_ref()),
+        "one mobile node for each fixed address",
+    );
+    nodes
+}
+
+fn mobile_node(section: Section<'_>) -> LocatedNode {
+    let identity = section.required(
+        "identity",
+        "write: identity = \"laptop@example.org\"",
+        values::identity,
+    );
+    let address = section.optional("address", values::address);
+    let spi = section.required("spi", "write: spi = 256", values::spi);
+    let algorithm = section
+        .or("algorithm", Algorithm::HmacMd5, values::algorithm)
+        .value;
+    let help = "write: key-file = \"/etc/chad/laptop.key\"";
+    let key = section.required("key-file", help, |value| {
+        key_file::read(&values::path(value)?)
+    });
+    section.finish();
+    let node = identity
+        .as_ref()
+        .zip(spi)
+        .zip(key)
+        .map(|((identity, spi), key)| MobileNode {
+            identity: identity.value.clone(),
+            address: address.as_ref().map(|address| address.value),
+            association: SecurityAssociation {
+                spi: spi.value,
+                algorithm,
+                key: key.value,
+            },
+        });
+    LocatedNode {
+        identity,
+        address,
+        node,
+    }
+}

@@ -1,0 +1,173 @@
+//! `mn-agent.toml`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mobility_protocol::Identity;
+use mobility_protocol::security::SecurityAssociation;
+
+use super::{BackendChoice, ConfigErrors, Warning};
+
+/// Where mn-agent looks for its configuration.
+pub const DEFAULT_PATH: &str = "/etc/mn-agent/mn-agent.toml";
+/// Where mn-agent's control socket is unless configured.
+pub const DEFAULT_CONTROL: &str = "/run/mn-agent/control.sock";
+/// Where mn-agent keeps its identity and bindings unless configured.
+pub const DEFAULT_STATE: &str = "/var/lib/mn-agent";
+
+/// The configuration of mn-agent.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `control`: the control socket.
+    pub control: PathBuf,
+    /// `state`: the directory of what must survive a restart.
+    pub state: PathBuf,
+    /// `identity`; without one a random one is made and kept.
+    pub identity: Option<Identity>,
+    /// `[dns]`
+    pub dns: Dns,
+    /// `[session]`
+    pub session: Session,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[dataplane] backend`
+    pub backend: BackendChoice,
+    /// `[[security-association]]`, no `cha` twice.
+    pub associations: Vec<ChaAssociation>,
+}
+
+/// The relay of names.
+#[derive(Debug, Clone)]
+pub struct Dns {
+    /// How applications come to ask the relay; `auto` is [`DnsMode::ResolvConf`] in this release.
+    pub mode: DnsMode,
+    /// Where the relay listens, UDP and TCP.
+    pub listen: SocketAddr,
+    /// Whom it asks; empty: the system's servers.
+    pub upstream: Vec<SocketAddr>,
+    /// The longest an answer waits for a binding.
+    pub hold: Duration,
+}
+
+/// How applications come to ask the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnsMode {
+    /// /etc/resolv.conf names it; it listens on port 53.
+    ResolvConf,
+    /// Somebody else sees to it.
+    Manual,
+}
+
+impl DnsMode {
+    /// The word of the configuration and of `status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ResolvConf => "resolv-conf",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+/// When a binding ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// How long it stays after its last socket has gone.
+    pub linger: Duration,
+    /// How long traffic without connections may pause.
+    pub inactivity: Duration,
+    /// How long it waits for its first use.
+    pub unused: Duration,
+}
+
+/// Which names may lead to a home agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Policy {
+    /// All.
+    Any,
+    /// These domains and everything below them; lower case, without the final dot.
+    AllowList(Vec<String>),
+}
+
+impl Policy {
+    /// Whether a home agent may be looked for on behalf of this name.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::AllowList(domains) => {
+                let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+                domains.iter().any(|domain| {
+                    name.strip_suffix(domain.as_str())
+                        .is_some_and(|above| above.is_empty() || above.ends_with('.'))
+                })
+            }
+        }
+    }
+}
+
+/// A security association with one home agent (RFC 5944, section 1.6).
+#[derive(Debug, Clone)]
+pub struct ChaAssociation {
+    /// With whom.
+    pub cha: Cha,
+    /// Shared with it alone.
+    pub association: SecurityAssociation,
+}
+
+/// A home agent as the configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cha {
+    /// By its own name, lower case without the final dot: `cha.server.com`.
+    Name(String),
+    /// By its address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Cha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks `path`, key files included.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, together.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        super::load(path, parse::parse)
+    }
+
+    /// The association with a home agent at `address` that was found as `cha_name`
+    /// (`cha.server.com`), if one is configured. The address has precedence.
+    #[must_use]
+    pub fn association(&self, cha_name: &str, address: IpAddr) -> Option<&SecurityAssociation> {
+        let name = cha_name.strip_suffix('.').unwrap_or(cha_name);
+        let with = |wanted: &dyn Fn(&Cha) -> bool| {
+            self.associations
+                .iter()
+                .find(|one| wanted(&one.cha))
+                .map(|one| &one.association)
+        };
+        with(&|cha| matches!(cha, Cha::Address(configured) if *configured == address))
+            .or_else(|| with(&|cha| matches!(cha, Cha::Name(configured) if configured.eq_ignore_ascii_case(name))))
+    }
+}
+
+/// Where the daemon configured by `path` is to be asked; the default when the file doesn't say or,
+/// if it `may_be_missing`, doesn't exist.
+///
+/// # Errors
+/// A file that can't be read, or a `control` that is no path for a socket.
+pub fn control_path(path: &Path, may_be_missing: bool) -> Result<PathBuf, ConfigErrors> {
+    super::control_path(path, may_be_missing, DEFAULT_CONTROL)
+}
+
+mod parse;
+mod summary;

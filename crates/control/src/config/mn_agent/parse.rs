@@ -1,0 +1,218 @@
+//! From the document to the configuration of mn-agent, and what must hold between its parts.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mobility_protocol::security::{Algorithm, SecurityAssociation};
+
+use super::super::document::{Document, Report, Section};
+use super::super::{BackendChoice, key_file, values};
+use super::{
+    Cha, ChaAssociation, Config, DEFAULT_CONTROL, DEFAULT_STATE, Dns, DnsMode, Policy, Session,
+};
+
+const DNS_PORT: u16 = 53;
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 153)), DNS_PORT);
+const DEFAULT_HOLD: Duration = Duration::from_millis(300);
+/// Stub resolvers ask again after 5 seconds and give up after the second time (resolv.conf(5)).
+const LONGEST_HOLD: Duration = Duration::from_secs(10);
+const SHORTEST_DURATION: Duration = Duration::from_millis(1);
+const LONGEST_SESSION_TIMER: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
+    let report = document.report();
+    let root = document.root();
+    let control = root
+        .or(
+            "control",
+            PathBuf::from(DEFAULT_CONTROL),
+            values::socket_path,
+        )
+        .value;
+    let state = root
+        .or("state", PathBuf::from(DEFAULT_STATE), values::path)
+        .value;
+    let identity = root
+        .optional("identity", values::identity)
+        .map(|identity| identity.value);
+    let dns = dns(report, root.table("dns"));
+    let session = session(root.table("session"));
+    let policy = policy(report, root.table("policy"));
+    let backend = backend(root.table("dataplane"));
+    let sections = root.tables("security-association");
+    if let Some(first) = sections.first().filter(|_| !root.has("identity")) {
+        let help =
+            "write at the top the identity the home agent knows: identity = \"laptop@example.org\"";
+        report.warn(
+            first.span(),
+            "an association without `identity`: the home agent finds keys by it",
+            help,
+        );
+    }
+    let associations: Vec<_> = sections.into_iter().map(association).collect();
+    root.finish();
+
+    let mut seen = BTreeSet::new();
+    for (span, cha, _) in associations.iter().flatten() {
+        if !seen.insert(cha) {
+            report.error(
+                span,
+                &format!("{cha} appears twice"),
+                "one [[security-association]] for each home agent",
+            );
+        }
+    }
+    let associations = associations
+        .into_iter()
+        .map(|one| one.map(|(_, cha, association)| ChaAssociation { cha, association }))
+        .collect::<Option<_>>()?;
+    Some(Config {
+        control,
+        state,
+        identity,
+        dns,
+        session,
+        policy,
+        backend,
+        associations,
+    })
+}
+
+fn dns(report: &Report<'_>, section: Section<'_>) -> Dns {
+    let modes = [
+        ("auto", DnsMode::ResolvConf),
+        ("resolv-conf", DnsMode::ResolvConf),
+        ("manual", DnsMode::Manual),
+    ];
+    let mode = section
+        .or("mode", DnsMode::ResolvConf, |value| {
+            values::word(value, &modes, &["resolved"])
+        })
+        .value;
+    let listen = section.or("listen", DEFAULT_LISTEN, values::socket_address);
+    let upstream = section.list("upstream", values::upstream);
+    let hold = section
+        .or("hold", DEFAULT_HOLD, |value| {
+            values::duration(value, Duration::ZERO..=LONGEST_HOLD)
+        })
+        .value;
+    let address = listen.value;
+    if mode == DnsMode::ResolvConf && address.port() != DNS_PORT {
+        let message = format!(
+            "`listen`: port {} can't be named in resolv.conf",
+            address.port()
+        );
+        let help =
+            format!("write port {DNS_PORT}, or mode = \"manual\" and see to the queries yourself");
+        report.error(&listen.span, &message, help);
+    }
+    if mode == DnsMode::ResolvConf && address.ip().is_unspecified() {
+        let message = format!(
+            "`listen`: {} is no address to name in resolv.conf",
+            address.ip()
+        );
+        report.error(&listen.span, &message, "write: listen = \"127.0.0.153:53\"");
+    } else if !address.ip().is_loopback() {
+        let message = format!("`listen`: {address} answers other hosts too");
+        report.warn(
+            &listen.span,
+            &message,
+            "write a loopback address unless that is wanted: \"127.0.0.153:53\"",
+        );
+    }
+    for server in &upstream {
+        if server.value == address {
+            let help = "write the servers that know, or [] for the system's";
+            report.error(&server.span, "`upstream`: the relay would ask itself", help);
+        }
+    }
+    section.finish();
+    Dns {
+        mode,
+        listen: address,
+        upstream: upstream.into_iter().map(|server| server.value).collect(),
+        hold,
+    }
+}
+
+fn session(section: Section<'_>) -> Session {
+    let timer = |key, seconds| {
+        let bounds = SHORTEST_DURATION..=LONGEST_SESSION_TIMER;
+        section
+            .or(key, Duration::from_secs(seconds), |value| {
+                values::duration(value, bounds)
+            })
+            .value
+    };
+    let session = Session {
+        linger: timer("linger", 5),
+        inactivity: timer("inactivity", 60),
+        unused: timer("unused", 10),
+    };
+    section.finish();
+    session
+}
+
+fn policy(report: &Report<'_>, section: Section<'_>) -> Policy {
+    let trusts = [("any", false), ("allow-list", true)];
+    let trust = section.or("trust", false, |value| {
+        values::word(value, &trusts, &["dnssec"])
+    });
+    let allow = section.list("allow", values::domain);
+    if trust.value && allow.is_empty() && !section.has_elements("allow") {
+        let help = "write in [policy] the domains to trust: allow = [\"example.org\"]";
+        report.error(&trust.span, "an empty allow-list would allow nothing", help);
+    }
+    if let Some(first) = allow.first().filter(|_| !trust.value) {
+        report.warn(
+            &first.span,
+            "`allow` has no effect with trust = \"any\"",
+            "write trust = \"allow-list\"",
+        );
+    }
+    section.finish();
+    match trust.value {
+        true => Policy::AllowList(allow.into_iter().map(|domain| domain.value).collect()),
+        false => Policy::Any,
+    }
+}
+
+fn backend(section: Section<'_>) -> BackendChoice {
+    let backend = section
+        .or("backend", BackendChoice::Auto, values::backend)
+        .value;
+    section.finish();
+    backend
+}
+
+type LocatedAssociation = (std::ops::Range<usize>, Cha, SecurityAssociation);
+
+fn association(section: Section<'_>) -> Option<LocatedAssociation> {
+    let cha = section.required(
+        "cha",
+        "write: cha = \"cha.server.com\"",
+        |value| match value.as_str().and_then(|text| text.parse::<IpAddr>().ok()) {
+            Some(address) => Ok(Cha::Address(address)),
+            None => values::domain(value).map(Cha::Name),
+        },
+    );
+    let spi = section.required("spi", "write: spi = 256", values::spi);
+    let algorithm = section
+        .or("algorithm", Algorithm::HmacMd5, values::algorithm)
+        .value;
+    let help = "write: key-file = \"/etc/mn-agent/server.key\"";
+    let key = section.required("key-file", help, |value| {
+        key_file::read(&values::path(value)?)
+    });
+    section.finish();
+    let cha = cha?;
+    let association = SecurityAssociation {
+        spi: spi?.value,
+        algorithm,
+        key: key?.value,
+    };
+    Some((cha.span, cha.value, association))
+}

@@ -1,0 +1,57 @@
+//! What a configuration of mn-agent would do, in sentences.
+
+use super::super::values::shown;
+use super::super::{BackendChoice, list};
+use super::{Config, DnsMode, Policy};
+
+impl Config {
+    /// What mn-agent would do with this configuration, a line each.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let Self { dns, session, .. } = self;
+        let identity = self
+            .identity
+            .as_ref()
+            .map_or_else(|| "a random identity, kept".to_owned(), ToString::to_string);
+        let upstream = match dns.upstream.as_slice() {
+            [] => "the system's servers".to_owned(),
+            servers => list(servers),
+        };
+        let reached = match dns.mode {
+            DnsMode::ResolvConf => "named in /etc/resolv.conf",
+            DnsMode::Manual => "for whoever was told to ask there",
+        };
+        let policy = match &self.policy {
+            Policy::Any => "every name".to_owned(),
+            Policy::AllowList(domains) => list(domains),
+        };
+        let carried = match self.backend {
+            BackendChoice::Auto => "by the best backend that works here",
+            BackendChoice::Userspace => "in user space",
+        };
+        let lines = [
+            format!(
+                "be {identity} to home agents, {} of them with a key",
+                self.associations.len()
+            ),
+            format!("relay names on {}, {reached}, to {upstream}", dns.listen),
+            format!(
+                "look for home agents of {policy}, holding answers up to {}",
+                shown(dns.hold)
+            ),
+            format!("carry sessions {carried}"),
+            format!(
+                "end bindings {} after the last socket, {} without traffic, {} if never used",
+                shown(session.linger),
+                shown(session.inactivity),
+                shown(session.unused)
+            ),
+            format!(
+                "state in {}, control socket {}",
+                self.state.display(),
+                self.control.display()
+            ),
+        ];
+        lines.map(|line| format!("  {line}\n")).concat()
+    }
+}

@@ -1,0 +1,247 @@
+use super::*;
+use crate::config::mn_agent::{Cha, DnsMode, Policy};
+
+#[test]
+fn an_empty_file_and_the_example_are_the_same() {
+    let files = Files::new();
+    let (empty, no_warnings) = files.mn_agent("").unwrap();
+    let (example, warnings) = files.mn_agent(MN_AGENT).unwrap();
+    assert!(no_warnings.is_empty() && warnings.is_empty());
+    assert_eq!(format!("{empty:?}"), format!("{example:?}"));
+    assert_eq!(empty.control, Path::new("/run/mn-agent/control.sock"));
+    assert_eq!(empty.state, Path::new("/var/lib/mn-agent"));
+    assert_eq!(empty.dns.listen, "127.0.0.153:53".parse().unwrap());
+    assert_eq!(empty.dns.mode, DnsMode::ResolvConf);
+    assert_eq!(empty.dns.hold, Duration::from_millis(300));
+    assert_eq!(empty.session.linger, Duration::from_secs(5));
+    assert_eq!(empty.session.inactivity, Duration::from_secs(60));
+    assert_eq!(empty.session.unused, Duration::from_secs(10));
+    assert_eq!(empty.policy, Policy::Any);
+    assert!(empty.summary().contains("127.0.0.153:53"));
+}
+
+#[test]
+fn the_example_shows_every_key_and_its_default() {
+    let files = Files::new();
+    let text = everything(MN_AGENT, "/etc/mn-agent/server.key");
+    let (config, warnings) = files.mn_agent(&text).unwrap();
+    let (empty, _) = files.mn_agent("").unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(format!("{:?}", config.dns), format!("{:?}", empty.dns));
+    assert_eq!(
+        format!("{:?}", config.session),
+        format!("{:?}", empty.session)
+    );
+    assert_eq!(
+        (&config.control, &config.state),
+        (&empty.control, &empty.state)
+    );
+    assert_eq!(
+        (&config.policy, config.backend),
+        (&empty.policy, empty.backend)
+    );
+    let contract = [
+        "control",
+        "state",
+        "identity",
+        "[dns]",
+        "mode",
+        "listen",
+        "upstream",
+        "hold",
+        "[session]",
+        "linger",
+        "inactivity",
+        "unused",
+        "[policy]",
+        "trust",
+        "allow",
+        "[dataplane]",
+        "backend",
+        "[[security-association]]",
+        "cha",
+        "spi",
+        "algorithm",
+        "key-file",
+    ];
+    for key in contract {
+        let is_there = |line: &str| {
+            line.starts_with(key)
+                && (key.starts_with('[') || line.starts_with(&format!("{key} = ")))
+        };
+        assert!(text.lines().any(is_there), "{key}");
+    }
+}
+
+#[test]
+fn the_association_of_a_home_agent() {
+    let association = |cha: &str, spi| {
+        format!("[[security-association]]\ncha = \"{cha}\"\nspi = {spi}\nkey-file = \"KEY\"\n")
+    };
+    let text = format!(
+        "identity = \"a\"\n{}{}",
+        association("CHA.Server.com.", 300),
+        association("192.0.2.9", 301)
+    );
+    let files = Files::new();
+    let (config, warnings) = files.mn_agent(&text).unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(
+        config.associations.first().unwrap().cha,
+        Cha::Name("cha.server.com".to_owned())
+    );
+    let spi = |name, address: &str| {
+        config
+            .association(name, address.parse().unwrap())
+            .map(|found| found.spi)
+    };
+    assert_eq!(spi("cha.server.com.", "192.0.2.1"), Some(300));
+    assert_eq!(
+        spi("Cha.server.com", "192.0.2.9"),
+        Some(301),
+        "the address has precedence"
+    );
+    assert_eq!(spi("cha.other.com", "192.0.2.1"), None);
+    refused(
+        files.mn_agent(&format!("{text}{}", association("cha.server.COM", 302))),
+        (11, 7),
+        &["appears twice"],
+    );
+    let (_, warnings) = files.mn_agent(&association("192.0.2.9", 301)).unwrap();
+    assert!(
+        warnings
+            .first()
+            .unwrap()
+            .message()
+            .contains("without `identity`")
+    );
+}
+
+#[test]
+fn listening_where_nobody_can_ask() {
+    let files = Files::new();
+    let dns = |lines: &str| files.mn_agent(&format!("[dns]\n{lines}\n"));
+    refused(
+        dns("listen = \"127.0.0.153:5353\""),
+        (2, 10),
+        &["can't be named in resolv.conf", "manual"],
+    );
+    refused(
+        dns("listen = \"127.0.0.153\""),
+        (2, 10),
+        &["not an address and a port"],
+    );
+    refused(
+        dns("listen = \"0.0.0.0:53\""),
+        (2, 10),
+        &["no address to name"],
+    );
+    refused(
+        dns("mode = \"resolved\""),
+        (2, 8),
+        &[
+            "isn't implemented in this release",
+            "\"auto\" or \"resolv-conf\" or \"manual\"",
+        ],
+    );
+    refused(
+        dns("hold = \"11s\""),
+        (2, 8),
+        &["between \"0s\" and \"10s\""],
+    );
+    refused(
+        dns("upstream = [\"127.0.0.153\"]"),
+        (2, 13),
+        &["would ask itself"],
+    );
+    refused(
+        dns("upstream = [\"192.0.2.53\", \"ns.example\"]"),
+        (2, 27),
+        &["\"ns.example\" is not the address of a name server"],
+    );
+    let (config, warnings) = dns("mode = \"manual\"\nlisten = \"192.0.2.8:5353\"\nupstream = [\"192.0.2.53\", \"192.0.2.53:54\", \"2001:db8::53\", \"[2001:db8::53]\", \"[2001:db8::53]:55\"]").unwrap();
+    let upstream: Vec<String> = config
+        .dns
+        .upstream
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        upstream,
+        [
+            "192.0.2.53:53",
+            "192.0.2.53:54",
+            "[2001:db8::53]:53",
+            "[2001:db8::53]:53",
+            "[2001:db8::53]:55"
+        ]
+    );
+    assert!(
+        warnings
+            .first()
+            .unwrap()
+            .message()
+            .contains("answers other hosts")
+    );
+}
+
+#[test]
+fn an_allow_list_means_whole_domains() {
+    let files = Files::new();
+    let (config, _) = files
+        .mn_agent("[policy]\ntrust = \"allow-list\"\nallow = [\"Server.com\"]\n")
+        .unwrap();
+    for (name, allowed) in [
+        ("server.com", true),
+        ("www.SERVER.com.", true),
+        ("myserver.com", false),
+        ("com", false),
+    ] {
+        assert_eq!(config.policy.allows(name), allowed, "{name}");
+    }
+    refused(
+        files.mn_agent("[policy]\ntrust = \"allow-list\"\n"),
+        (2, 9),
+        &["would allow nothing"],
+    );
+    refused(
+        files.mn_agent("[policy]\ntrust = \"allow-list\"\nallow = [\"*.server.com\"]\n"),
+        (3, 10),
+        &["write \"server.com\""],
+    );
+    refused(
+        files.mn_agent("[policy]\ntrust = \"dnssec\"\n"),
+        (2, 9),
+        &["isn't implemented"],
+    );
+    let (_, warnings) = files
+        .mn_agent("[policy]\nallow = [\"server.com\"]\n")
+        .unwrap();
+    assert!(
+        warnings
+            .first()
+            .unwrap()
+            .as_warning()
+            .contains(":2:10: warning: `allow` has no effect")
+    );
+}
+
+#[test]
+fn tables_of_the_wrong_shape() {
+    let files = Files::new();
+    refused(
+        files.mn_agent("dns = 5\n"),
+        (1, 7),
+        &["`dns` is a table, this is an integer"],
+    );
+    refused(
+        files.mn_agent("[security-association]\nspi = 256\n"),
+        (1, 1),
+        &["write [[security-association]]"],
+    );
+    refused(
+        files.mn_agent("identity = 5\n"),
+        (1, 12),
+        &["a string is needed, this is an integer"],
+    );
+}

@@ -1,0 +1,369 @@
+//! Status as people like to read it.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use crate::status::{
+    BindingState, BindingStatus, ChaStatus, ChadStatus, Counters, MnAgentStatus, PoolStatus,
+};
+
+mod units;
+
+pub use units::{octets, period};
+
+/// The width taken when the output is no terminal.
+pub const DEFAULT_WIDTH: usize = 100;
+
+/// chad's status for a terminal of `width` columns.
+#[must_use]
+pub fn chad(status: &ChadStatus, width: usize) -> String {
+    let mut text = headline(
+        "chad",
+        &status.version,
+        status.uptime,
+        status.backend,
+        status.backend_reason.as_deref(),
+    );
+    let listen: Vec<String> = status.listen.iter().map(ToString::to_string).collect();
+    text.push_str(&format!(
+        "listening on {}, {} mode\n",
+        listen.join(" and "),
+        status.mode
+    ));
+    warnings(&mut text, &status.warnings);
+    section(
+        &mut text,
+        "Pool",
+        &pool(&status.pool),
+        width,
+        "no addresses to lend",
+    );
+    let title = format!("Bindings: {}", status.bindings.len());
+    section(
+        &mut text,
+        &title,
+        &chad_bindings(&status.bindings),
+        width,
+        "no mobile node is here",
+    );
+    counters(&mut text, &status.counters);
+    text
+}
+
+/// mn-agent's status for a terminal of `width` columns.
+#[must_use]
+pub fn mn_agent(status: &MnAgentStatus, width: usize) -> String {
+    let mut text = headline(
+        "mn-agent",
+        &status.version,
+        status.uptime,
+        status.backend,
+        status.backend_reason.as_deref(),
+    );
+    text.push_str(&format!("identity {}\n", status.identity));
+    let network = match (&status.care_of, &status.interface) {
+        (Some(address), Some(interface)) => format!("care-of address {address} on {interface}"),
+        (Some(address), None) => format!("care-of address {address}"),
+        (None, _) => "no network".to_owned(),
+    };
+    text.push_str(&format!(
+        "{network}, {}\n",
+        units::times(status.handovers, "handover", "handovers")
+    ));
+    if let Some(dns) = &status.dns {
+        let upstream: Vec<String> = dns.upstream.iter().map(ToString::to_string).collect();
+        let upstream = if upstream.is_empty() {
+            "nobody".to_owned()
+        } else {
+            upstream.join(", ")
+        };
+        text.push_str(&format!(
+            "names: {} on {}, asking {upstream}\n",
+            dns.mode, dns.listen
+        ));
+    }
+    warnings(&mut text, &status.warnings);
+    let title = format!("Bindings: {}", status.bindings.len());
+    section(
+        &mut text,
+        &title,
+        &mn_agent_bindings(&status.bindings),
+        width,
+        "no session needs one",
+    );
+    if !status.chas.is_empty() {
+        section(&mut text, "Home agents", &chas(&status.chas), width, "");
+    }
+    counters(&mut text, &status.counters);
+    text
+}
+
+fn headline(
+    name: &str,
+    version: &str,
+    uptime: u64,
+    backend: crate::status::Backend,
+    reason: Option<&str>,
+) -> String {
+    let backend = units::backend(backend);
+    let reason = reason
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default();
+    format!(
+        "{name} {version}, up {}, {backend} backend{reason}\n",
+        period(uptime)
+    )
+}
+
+fn warnings(text: &mut String, warnings: &[String]) {
+    for warning in warnings {
+        text.push_str(&format!("! {warning}\n"));
+    }
+}
+
+/// Columns and rows, to be shown as a table or, where that is too wide, row by row.
+struct Rows {
+    header: Vec<&'static str>,
+    /// Columns of numbers, by index.
+    right: &'static [usize],
+    rows: Vec<Vec<String>>,
+}
+
+fn section(text: &mut String, title: &str, rows: &Rows, width: usize, empty: &str) {
+    text.push_str(&format!("\n{title}\n"));
+    if rows.rows.is_empty() {
+        text.push_str(&format!("  {empty}\n"));
+        return;
+    }
+    let table = as_table(rows);
+    let fits = table.lines().all(|line| line.chars().count() <= width);
+    text.push_str(&if fits { table } else { as_blocks(rows) });
+}
+
+fn as_table(rows: &Rows) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(rows.header.iter());
+    for row in &rows.rows {
+        table.add_row(row);
+    }
+    for column in rows.right {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| format!(" {}\n", line.trim_end()))
+        .collect();
+    lines.concat()
+}
+
+fn as_blocks(rows: &Rows) -> String {
+    let label = rows
+        .header
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or_default();
+    let blocks: Vec<String> = rows
+        .rows
+        .iter()
+        .map(|row| {
+            let lines = rows
+                .header
+                .iter()
+                .zip(row)
+                .filter(|(_, cell)| !cell.is_empty());
+            lines
+                .map(|(name, cell)| format!("  {name:label$}  {}\n", cell.replace('\n', ", ")))
+                .collect()
+        })
+        .collect();
+    blocks.join("\n")
+}
+
+fn pool(pool: &[PoolStatus]) -> Rows {
+    let rows = pool
+        .iter()
+        .map(|prefix| {
+            let free = prefix
+                .size
+                .saturating_sub(prefix.used)
+                .saturating_sub(prefix.held_down);
+            let full = if free == 0 { "exhausted" } else { "" };
+            vec![
+                prefix.prefix.clone(),
+                prefix.used.to_string(),
+                prefix.held_down.to_string(),
+                free.to_string(),
+                full.to_owned(),
+            ]
+        })
+        .collect();
+    Rows {
+        header: vec!["prefix", "lent", "resting", "free", ""],
+        right: &[1, 2, 3],
+        rows,
+    }
+}
+
+fn chad_bindings(bindings: &[BindingStatus]) -> Rows {
+    let rows = bindings
+        .iter()
+        .map(|binding| {
+            vec![
+                units::or_none(binding.choa.as_ref()),
+                state(binding.state).to_owned(),
+                care_of(binding),
+                binding.identity.clone(),
+                expiry(binding),
+                binding.handovers.to_string(),
+                units::traffic(binding.traffic.bytes_in, binding.traffic.packets_in),
+                units::traffic(binding.traffic.bytes_out, binding.traffic.packets_out),
+                units::carrier(binding),
+            ]
+        })
+        .collect();
+    let header = vec![
+        "CHoA",
+        "state",
+        "care-of address",
+        "identity",
+        "expires",
+        "moves",
+        "in",
+        "out",
+        "carried",
+    ];
+    Rows {
+        header,
+        right: &[4, 5, 6, 7],
+        rows,
+    }
+}
+
+fn mn_agent_bindings(bindings: &[BindingStatus]) -> Rows {
+    let rows = bindings
+        .iter()
+        .map(|binding| {
+            vec![
+                served(binding),
+                units::or_none(binding.choa.as_ref()),
+                state(binding.state).to_owned(),
+                care_of(binding),
+                units::or_none(binding.cha.as_ref()),
+                expiry(binding),
+                binding.handovers.to_string(),
+                units::traffic(binding.traffic.bytes_in, binding.traffic.packets_in),
+                units::traffic(binding.traffic.bytes_out, binding.traffic.packets_out),
+            ]
+        })
+        .collect();
+    let header = vec![
+        "for",
+        "CHoA",
+        "state",
+        "care-of address",
+        "CHA",
+        "expires",
+        "moves",
+        "in",
+        "out",
+    ];
+    Rows {
+        header,
+        right: &[5, 6, 7, 8],
+        rows,
+    }
+}
+
+fn chas(chas: &[ChaStatus]) -> Rows {
+    let rows = chas
+        .iter()
+        .map(|cha| {
+            let reason = cha.reason.clone().unwrap_or_default();
+            vec![
+                units::or_none(cha.cha.as_ref()),
+                cha.state.clone(),
+                cha.names.join(" "),
+                reason,
+            ]
+        })
+        .collect();
+    Rows {
+        header: vec!["CHA", "state", "found for", "why"],
+        right: &[],
+        rows,
+    }
+}
+
+/// The names a binding serves, else the addresses.
+fn served(binding: &BindingStatus) -> String {
+    let mut names: Vec<&str> = binding
+        .names
+        .values()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        binding.correspondents.join("\n")
+    } else {
+        names.join("\n")
+    }
+}
+
+fn care_of(binding: &BindingStatus) -> String {
+    match (binding.care_of, binding.care_of_port) {
+        (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+        (Some(address), None) => address.to_string(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn expiry(binding: &BindingStatus) -> String {
+    binding.expires_in.map_or_else(
+        || "never".to_owned(),
+        |seconds| format!("in {}", period(seconds)),
+    )
+}
+
+fn state(state: BindingState) -> &'static str {
+    match state {
+        BindingState::Registering => "registering",
+        BindingState::Active => "active",
+        BindingState::Moving => "moving",
+        BindingState::Releasing => "releasing",
+    }
+}
+
+/// What happened, then what was dropped and why; zeros say nothing.
+fn counters(text: &mut String, counters: &Counters) {
+    let label = counters
+        .keys()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or_default();
+    let mut group = |title: &str, dropped: bool| {
+        let chosen = counters
+            .iter()
+            .filter(|(name, count)| **count > 0 && name.starts_with("drop_") == dropped);
+        let lines: Vec<String> = chosen
+            .map(|(name, count)| {
+                let name = name.strip_prefix("drop_").unwrap_or(name).replace('_', " ");
+                format!("  {name:label$}  {count:>12}\n")
+            })
+            .collect();
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{title}\n{}", lines.concat()));
+        }
+    };
+    group("Counters", false);
+    group("Dropped, by reason", true);
+}
+
+#[cfg(test)]
+mod tests;
