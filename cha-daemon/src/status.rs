@@ -1,0 +1,154 @@
+//! What `chad` shows of itself: the status and the log.
+
+use std::time::Instant;
+
+use control::config::chad::{Config, SecurityMode};
+use control::status::{Backend, BindingState, BindingStatus, ChadStatus, PoolStatus, Traffic};
+use dataplane::home_agent::HomeAgentDataplane;
+use mobility_protocol::home_agent::{self, Event, HomeAgent};
+use mobility_protocol::{Encapsulation, HomeAddress};
+
+/// What open mode is worth in this release.
+const OPEN_MODE_WARNING: &str = "open mode authenticates nobody: its messages are protected by a published key; \
+     use mode = \"authenticated\" where mobile nodes are known";
+
+/// The state of the daemon, for `status`.
+pub(crate) fn chad(
+    config: &Config,
+    agent: &HomeAgent,
+    dataplane: &HomeAgentDataplane,
+    started: Instant,
+    own_counters: impl IntoIterator<Item = (&'static str, u64)>,
+) -> ChadStatus {
+    let now = Instant::now();
+    let counters = agent
+        .counters()
+        .into_iter()
+        .chain(dataplane.counters())
+        .chain(own_counters);
+    ChadStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime: now.duration_since(started).as_secs(),
+        backend: Backend::Userspace,
+        backend_reason: None,
+        listen: vec![config.listen.ipv4.into()],
+        mode: config.security.mode.name().to_owned(),
+        warnings: warnings(config),
+        pool: agent
+            .pool_usage()
+            .into_iter()
+            .map(|usage| PoolStatus {
+                prefix: usage.prefix.to_string(),
+                size: usage.size,
+                used: usage.used,
+                held_down: usage.held_down,
+            })
+            .collect(),
+        bindings: agent
+            .bindings(now)
+            .map(|binding| self::binding(config, dataplane, binding))
+            .collect(),
+        counters: counters
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect(),
+    }
+}
+
+/// What an operator should know all the time.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
+    match config.security.mode {
+        SecurityMode::Open => vec![OPEN_MODE_WARNING.to_owned()],
+        SecurityMode::Authenticated => Vec::new(),
+    }
+}
+
+fn binding(
+    config: &Config,
+    dataplane: &HomeAgentDataplane,
+    binding: home_agent::BindingView,
+) -> BindingStatus {
+    BindingStatus {
+        choa: Some(binding.home_address.ip()),
+        care_of: Some(binding.care_of.ip()),
+        cha: Some(config.listen.ipv4.into()),
+        identity: binding.identity.to_string(),
+        backend: Backend::Userspace,
+        encapsulation: Encapsulation::IpInIp.name().to_owned(),
+        state: match binding.state {
+            home_agent::BindingState::Active => BindingState::Active,
+            home_agent::BindingState::Moving => BindingState::Moving,
+        },
+        expires_in: Some(binding.expires_in.as_secs()),
+        correspondents: config
+            .correspondents
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        traffic: traffic(dataplane, binding.home_address),
+        ..BindingStatus::default()
+    }
+}
+
+fn traffic(dataplane: &HomeAgentDataplane, home_address: HomeAddress) -> Traffic {
+    dataplane
+        .traffic(home_address)
+        .map_or_else(Traffic::default, |traffic| Traffic {
+            packets_in: traffic.packets_in,
+            bytes_in: traffic.bytes_in,
+            packets_out: traffic.packets_out,
+            bytes_out: traffic.bytes_out,
+        })
+}
+
+/// Writes an event down. Who is where is nobody's business at the usual level: addresses of mobile
+/// nodes and identities are for debugging.
+pub(crate) fn log(event: &Event) {
+    match event {
+        Event::Dataplane(_) => {}
+        Event::BindingCreated {
+            home_address,
+            care_of,
+            identity,
+            lifetime,
+        } => {
+            tracing::info!(%home_address, lifetime = lifetime.as_secs(), "binding created");
+            tracing::debug!(%home_address, %care_of, %identity, "binding created for");
+        }
+        Event::BindingMoved {
+            home_address,
+            from,
+            to,
+            identity,
+        } => {
+            tracing::info!(%home_address, "binding moved");
+            tracing::debug!(%home_address, %from, %to, %identity, "binding moved between");
+        }
+        Event::BindingRefreshed {
+            home_address,
+            lifetime,
+        } => {
+            tracing::debug!(%home_address, lifetime = lifetime.as_secs(), "binding refreshed");
+        }
+        Event::BindingReleased {
+            home_address,
+            identity,
+        } => {
+            tracing::info!(%home_address, "binding released");
+            tracing::debug!(%home_address, %identity, "binding released by");
+        }
+        Event::BindingExpired {
+            home_address,
+            identity,
+        } => {
+            tracing::info!(%home_address, "binding expired");
+            tracing::debug!(%home_address, %identity, "binding expired of");
+        }
+        Event::Refused {
+            code,
+            source,
+            identity,
+        } => {
+            tracing::debug!(%code, %source, %identity, "registration refused");
+        }
+    }
+}

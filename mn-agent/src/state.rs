@@ -1,0 +1,86 @@
+//! What must outlive the process: who we are, and the bindings sessions may still depend on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use mobility_protocol::Identity;
+use mobility_protocol::mobile_node::StoredBinding;
+
+/// The state directory. Its files are for the daemon alone: whoever knows an anonymous identity
+/// can act as its owner in open mode.
+pub(crate) struct StateDirectory {
+    path: PathBuf,
+}
+
+impl StateDirectory {
+    /// Opens the directory, making it if it is missing.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// The identity of a node that was given none: random, made once, kept.
+    pub(crate) fn anonymous_identity(&self, random: [u8; 16]) -> io::Result<Identity> {
+        let path = self.path.join("identity");
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                if let Ok(identity) = Identity::new(text.trim()) {
+                    return Ok(identity);
+                }
+                tracing::warn!(path = %path.display(), "the stored identity is unusable, making a new one");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let text = format!("{}@anonymous.invalid", hex::encode(random));
+        self.replace("identity", format!("{text}\n").as_bytes())?;
+        Identity::new(text).map_err(io::Error::other)
+    }
+
+    /// The bindings of the last run. A file that can't be understood costs the bindings, not the
+    /// start.
+    pub(crate) fn load_bindings(&self) -> Vec<StoredBinding> {
+        let path = self.path.join("bindings.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "can't read the stored bindings");
+                return Vec::new();
+            }
+        };
+        serde_json::from_slice(&text).unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "the stored bindings are damaged, starting without");
+            Vec::new()
+        })
+    }
+
+    /// Remembers these bindings instead of the former ones.
+    pub(crate) fn save_bindings(&self, bindings: &[StoredBinding]) -> io::Result<()> {
+        self.replace(
+            "bindings.json",
+            &serde_json::to_vec(bindings).map_err(io::Error::other)?,
+        )
+    }
+
+    /// The file holds the old content or the new one at any time, whatever happens.
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let new = self.path.join(format!("{name}.new"));
+        let mut file: File = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(content)?;
+        file.sync_data()?;
+        fs::rename(&new, self.path.join(name))
+    }
+}
