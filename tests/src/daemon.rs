@@ -1,0 +1,413 @@
+//! `chad` and `mn-agent` on nodes: their configuration, their life, what `status --json` says.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::Ipv4Addr,
+    ops::{Deref, DerefMut},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::Ipv4Net;
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+
+use crate::{LabError, Laptop, Node, Process, Site, process::Finished, programs, wait_for};
+
+/// How long a daemon may take to answer its first question.
+const START: Duration = Duration::from_secs(10);
+
+/// How long a daemon may take to end after SIGTERM.
+const STOP: Duration = Duration::from_secs(10);
+
+const COMMAND: Duration = Duration::from_secs(10);
+
+/// The parts of chad.toml that stories vary. Times are in seconds so that stories stay short.
+#[derive(Clone, Debug)]
+pub struct ChadSettings {
+    /// The address `chad` listens on.
+    pub address: Ipv4Addr,
+    /// The pool.
+    pub pool: Ipv4Net,
+    /// `hold-down`, in seconds.
+    pub hold_down: u32,
+    /// The default lifetime, in seconds.
+    pub lifetime: u32,
+    /// Whom it serves.
+    pub correspondents: Vec<Ipv4Net>,
+    /// Anything else, appended to the file.
+    pub more: String,
+}
+
+impl ChadSettings {
+    /// What fits a site.
+    #[must_use]
+    pub fn of(site: &Site) -> ChadSettings {
+        ChadSettings {
+            address: site.agent,
+            pool: site.pool,
+            hold_down: 2,
+            lifetime: 60,
+            correspondents: vec![Ipv4Net::from(site.address)],
+            more: String::new(),
+        }
+    }
+
+    fn to_toml(&self, place: &str) -> String {
+        let correspondents: String = self
+            .correspondents
+            .iter()
+            .map(|prefix| format!("[[correspondent]]\nprefix = \"{prefix}\"\n"))
+            .collect();
+        format!(
+            "control = \"{place}/chad.sock\"\nstate = \"{place}/chad-state\"\n\
+             [listen]\nipv4 = \"{}\"\n\
+             [pool]\nipv4 = [\"{}\"]\nhold-down = \"{}s\"\n\
+             [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
+             [security]\nmode = \"open\"\nlegacy-open = true\n\
+             [dataplane]\nbackend = \"userspace\"\n\
+             {correspondents}{}",
+            self.address, self.pool, self.hold_down, self.lifetime, self.more
+        )
+    }
+}
+
+/// The parts of mn-agent.toml that stories vary. Times are in milliseconds.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// `identity`, if not left to the agent.
+    pub identity: Option<String>,
+    /// How names get to the agent: `resolv-conf` or `manual`.
+    pub dns_mode: String,
+    /// How long an answer waits for a binding.
+    pub hold: u32,
+    /// After the last socket.
+    pub linger: u32,
+    /// For traffic without connections.
+    pub inactivity: u32,
+    /// A binding that nobody used.
+    pub unused: u32,
+    /// Anything else, appended to the file.
+    pub more: String,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        AgentSettings {
+            identity: None,
+            dns_mode: "resolv-conf".to_owned(),
+            // Longer than the daemon's own default: a busy test machine must not send sessions past their binding.
+            hold: 1_000,
+            linger: 1_000,
+            inactivity: 5_000,
+            unused: 10_000,
+            more: String::new(),
+        }
+    }
+}
+
+impl AgentSettings {
+    fn to_toml(&self, place: &str) -> String {
+        let identity = self
+            .identity
+            .as_ref()
+            .map(|name| format!("identity = \"{name}\"\n"))
+            .unwrap_or_default();
+        format!(
+            "control = \"{place}/mn-agent.sock\"\nstate = \"{place}/mn-agent-state\"\n{identity}\
+             [dns]\nmode = \"{}\"\nlisten = \"127.0.0.153:53\"\nupstream = []\nhold = \"{}ms\"\n\
+             [session]\nlinger = \"{}ms\"\ninactivity = \"{}ms\"\nunused = \"{}ms\"\n\
+             [policy]\ntrust = \"any\"\n\
+             [dataplane]\nbackend = \"userspace\"\n{}",
+            self.dns_mode, self.hold, self.linger, self.inactivity, self.unused, self.more
+        )
+    }
+}
+
+/// What `status --json` says; unknown parts are ignored.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// The carrier that is used by default.
+    pub backend: String,
+    /// The bindings.
+    pub bindings: Vec<Binding>,
+    /// Every counter by its name.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+    /// The pools; only of `chad`.
+    #[serde(default)]
+    pub pool: serde_json::Value,
+}
+
+/// One binding of a status.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Binding {
+    /// The home address, none while the first request is under way.
+    #[serde(default)]
+    pub choa: Option<Ipv4Addr>,
+    /// The care-of address.
+    #[serde(default)]
+    pub care_of: Option<Ipv4Addr>,
+    /// The corresponding home agent.
+    #[serde(default)]
+    pub cha: Option<Ipv4Addr>,
+    /// `registering`, `active`, `moving` or `releasing`.
+    pub state: String,
+    /// Whole seconds.
+    #[serde(default)]
+    pub expires_in: Option<u64>,
+    /// The correspondents, as the daemon writes them.
+    #[serde(default)]
+    pub correspondents: serde_json::Value,
+}
+
+impl Status {
+    /// A counter's value; one that was never counted is 0.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or_default()
+    }
+
+    /// The sum of all `drop_` counters.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        self.counters
+            .iter()
+            .filter(|(name, _)| name.starts_with("drop_"))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// The sum of a number (`size`, `used`, `held_down`) over all pools.
+    #[must_use]
+    pub fn pool_sum(&self, what: &str) -> u64 {
+        let of = |pool: &serde_json::Value| {
+            pool.get(what)
+                .and_then(serde_json::Value::as_u64)
+                .unwrap_or_default()
+        };
+        if let Some(pools) = self.pool.as_array() {
+            return pools.iter().map(of).sum();
+        }
+        of(&self.pool)
+    }
+}
+
+/// One of the daemons on a node.
+pub struct Daemon {
+    program: &'static str,
+    node: Node,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Daemon {
+    /// What `status --json` says.
+    pub fn status(&self) -> Result<Status, LabError> {
+        status(self.program, &self.node, &self.config)
+    }
+
+    /// Runs a subcommand to its end, with `--config` added.
+    pub fn command(&self, arguments: &[&str]) -> Result<Finished, LabError> {
+        let path = programs::daemon(self.program)?;
+        let program = self.node.program(&path.to_string_lossy());
+        program
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .finish(COMMAND)
+    }
+
+    /// Waits until the status satisfies `holds`, and returns it. A daemon that is not there is waited for.
+    pub fn wait_for_status(
+        &self,
+        what: &str,
+        bound: Duration,
+        holds: impl Fn(&Status) -> bool,
+    ) -> Result<Status, LabError> {
+        let mut last = None;
+        let waited = wait_for(what, bound, || {
+            last = self.status().ok();
+            Ok(last.clone().filter(|status| holds(status)))
+        });
+        waited.map_err(|error: LabError| LabError::Other(format!("{error}; last status: {last:?}")))
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> Result<(), LabError> {
+        self.process()?.kill()?;
+        self.process = None;
+        Ok(())
+    }
+
+    /// Asks it to end (SIGTERM) and waits for success.
+    pub fn stop(&mut self) -> Result<(), LabError> {
+        let process = self.process()?;
+        process.signal(Signal::SIGTERM)?;
+        process.finish(STOP)?.success()?;
+        self.process = None;
+        Ok(())
+    }
+
+    /// Starts it (again), with the same configuration, and waits until it answers.
+    pub fn run(&mut self) -> Result<(), LabError> {
+        let process = self
+            .node
+            .program(&programs::daemon(self.program)?.to_string_lossy())
+            .arg("run")
+            .arg("--config")
+            .arg(&self.config)
+            .env(
+                "RUST_LOG",
+                std::env::var("LAB_LOG").unwrap_or_else(|_| "debug".to_owned()),
+            )
+            .env("NO_COLOR", "1")
+            .start()?;
+        let process = self.process.insert(process);
+        let what = format!("{} on {} to answer", self.program, self.node.name());
+        let (node, config, program) = (self.node.clone(), self.config.clone(), self.program);
+        wait_for(&what, START, || {
+            if !process.is_running() {
+                return Err(LabError::Other(format!(
+                    "{program} ended at once: {}",
+                    process.stderr().trim()
+                )));
+            }
+            Ok(status(program, &node, &config).ok())
+        })?;
+        Ok(())
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> Result<&mut Process, LabError> {
+        let (program, node) = (self.program, self.node.name().to_owned());
+        self.process
+            .as_mut()
+            .ok_or_else(|| LabError::Other(format!("{program} on {node} is not running")))
+    }
+
+    fn start(program: &'static str, node: &Node, text: &str) -> Result<Daemon, LabError> {
+        let config = node.directory().join(format!("{program}.toml"));
+        fs::write(&config, text).map_err(LabError::io(format!("write {}", config.display())))?;
+        let mut daemon = Daemon {
+            program,
+            node: node.clone(),
+            config,
+            process: None,
+        };
+        daemon.run()?;
+        Ok(daemon)
+    }
+}
+
+fn status(program: &str, node: &Node, config: &Path) -> Result<Status, LabError> {
+    let path = programs::daemon(program)?;
+    let finished = node
+        .program(&path.to_string_lossy())
+        .args(["status", "--json", "--config"])
+        .arg(config)
+        .finish(COMMAND)?;
+    let text = finished.success()?.stdout;
+    serde_json::from_str(&text)
+        .map_err(|error| LabError::Other(format!("{program} status --json: {error}: {text}")))
+}
+
+/// `chad` on a gateway.
+pub struct HomeAgent {
+    daemon: Daemon,
+}
+
+impl HomeAgent {
+    /// Starts `chad` on the site's gateway with the site's own settings, and waits until it answers.
+    pub fn start(site: &Site) -> Result<HomeAgent, LabError> {
+        Self::start_with(site, &ChadSettings::of(site))
+    }
+
+    /// As [`HomeAgent::start`], with other settings.
+    pub fn start_with(site: &Site, settings: &ChadSettings) -> Result<HomeAgent, LabError> {
+        let place = site.gateway.directory().display().to_string();
+        Ok(HomeAgent {
+            daemon: Daemon::start("chad", &site.gateway, &settings.to_toml(&place))?,
+        })
+    }
+
+    /// Forgets everything it knew: removes the state directory of a `chad` that does not run.
+    pub fn lose_state(&self) -> Result<(), LabError> {
+        let state = self.daemon.node.directory().join("chad-state");
+        fs::remove_dir_all(&state).map_err(LabError::io(format!("remove {}", state.display())))
+    }
+}
+
+/// `mn-agent` on a laptop.
+pub struct MobileAgent {
+    daemon: Daemon,
+}
+
+impl MobileAgent {
+    /// Starts `mn-agent` with settings for stories, and waits until it answers.
+    pub fn start(laptop: &Laptop) -> Result<MobileAgent, LabError> {
+        Self::start_with(laptop, &AgentSettings::default())
+    }
+
+    /// As [`MobileAgent::start`], with other settings.
+    pub fn start_with(laptop: &Laptop, settings: &AgentSettings) -> Result<MobileAgent, LabError> {
+        let node = laptop.node();
+        let place = node.directory().display().to_string();
+        Ok(MobileAgent {
+            daemon: Daemon::start("mn-agent", node, &settings.to_toml(&place))?,
+        })
+    }
+
+    /// Waits until there is an active binding with the agent at `agent` from the care-of address `care_of`.
+    pub fn wait_for_binding(
+        &self,
+        agent: Ipv4Addr,
+        care_of: Ipv4Addr,
+        bound: Duration,
+    ) -> Result<Binding, LabError> {
+        let fits = |binding: &&Binding| {
+            binding.cha == Some(agent)
+                && binding.care_of == Some(care_of)
+                && binding.state == "active"
+        };
+        let what = format!("an active binding with {agent} at {care_of}");
+        let status = self.wait_for_status(&what, bound, |status| {
+            status.bindings.iter().any(|b| fits(&b))
+        })?;
+        status
+            .bindings
+            .iter()
+            .find(fits)
+            .cloned()
+            .ok_or(LabError::Other(what))
+    }
+}
+
+impl Deref for HomeAgent {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+impl DerefMut for HomeAgent {
+    fn deref_mut(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+}
+
+impl Deref for MobileAgent {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+impl DerefMut for MobileAgent {
+    fn deref_mut(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+}

@@ -1,0 +1,43 @@
+//! Small internets in network namespaces, and the tools to tell stories in them.
+//!
+//! The lab never touches the network of the machine it runs on: [`sandbox::enter`] moves the process into
+//! process-id and mount namespaces of its own (and a user namespace when it is not root), every [`Node`] then
+//! owns a network namespace, and all of it is gone when the process ends, however it ends.
+
+pub mod capture;
+pub mod chart;
+pub mod daemon;
+pub mod delay;
+pub mod error;
+pub mod fake_agent;
+pub mod figures;
+pub mod http;
+pub mod internet;
+pub mod laptop;
+pub mod name_server;
+pub mod network;
+pub mod node;
+pub mod process;
+pub mod programs;
+pub mod runner;
+pub mod sandbox;
+pub mod ssh;
+pub mod stage;
+pub mod story;
+pub mod udp;
+pub mod wait;
+
+pub use capture::Capture;
+pub use daemon::{AgentSettings, ChadSettings, HomeAgent, MobileAgent, Status};
+pub use error::{Failure, LabError, Told, ensure, fail};
+pub use fake_agent::{Behaviour, FakeAgent};
+pub use http::{HttpServer, Served};
+pub use internet::{AccessNetwork, Internet, Site, SiteKind};
+pub use laptop::Laptop;
+pub use name_server::NameServer;
+pub use network::Network;
+pub use node::Node;
+pub use process::Process;
+pub use stage::Stage;
+pub use story::{Story, StoryEntry};
+pub use wait::{eventually, wait_for};

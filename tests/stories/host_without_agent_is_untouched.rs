@@ -1,0 +1,48 @@
+//! A server whose site has no agent: the same source address as ever, and not one packet of ours on the wire.
+
+use lab::{Capture, HttpServer, SiteKind, Stage, Story, Told, ensure, stage::BOUND};
+
+pub(crate) fn tell(story: &Story) -> Told {
+    let mut stage = Stage::new()?;
+    let plain = stage.internet.site("plain.example", SiteKind::Plain)?;
+    let web = HttpServer::start(&plain.server, 80)?;
+    let mut capture = Capture::start(stage.laptop.node(), "any", "ip proto 4 or udp port 434")?;
+    stage
+        .curl(&["-o", "/dev/null", "http://plain.example/300000"])
+        .finish(BOUND)?
+        .success()?;
+    let care_of = stage.care_of();
+    ensure(web.peers() == [care_of], || {
+        format!("the server saw {:?}", web.peers())
+    })?;
+    let bindings = stage.agent.status()?.bindings;
+    ensure(bindings.is_empty(), || {
+        format!("there are bindings: {bindings:?}")
+    })?;
+    capture.stop()?;
+    let ours = capture.count("")?;
+    ensure(ours == 0, || {
+        format!("{ours} packets of signalling or tunnel")
+    })?;
+
+    // Neither does a binding with somebody else change anything.
+    let other = HttpServer::start(&stage.site.server, 80)?;
+    let mut busy = stage
+        .curl(&["-o", "/dev/null", "http://server.example/3000000/300000"])
+        .start()?;
+    stage.wait_for_binding_at(care_of)?;
+    stage
+        .curl(&["-o", "/dev/null", "http://plain.example/300000"])
+        .finish(BOUND)?
+        .success()?;
+    ensure(web.peers() == [care_of], || {
+        format!("beside a binding the server saw {:?}", web.peers())
+    })?;
+    ensure(busy.is_running() && stage.is_lent(other.peers()[0]), || {
+        format!("beside it: {:?}", other.peers())
+    })?;
+    story.saw(format!(
+        "{care_of} at the plain server, with and without a binding elsewhere; no packet in a tunnel"
+    ));
+    Ok(())
+}

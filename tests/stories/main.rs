@@ -1,0 +1,110 @@
+//! The book of stories: small internets, the real daemons, unmodified programs. One file per promise.
+
+mod absent_agent_costs_at_most_the_hold;
+mod agent_and_server_on_one_host;
+mod chad_is_killed_during_a_transfer;
+mod chad_loses_its_state;
+mod chad_stops_and_leaves_nothing;
+mod connectionless_use_ends_by_inactivity;
+mod curl_survives_ten_moves;
+mod daemons_explain_themselves;
+mod earlier_session_is_untouched;
+mod host_without_agent_is_untouched;
+mod iperf3_survives_ten_moves;
+mod ipip_in_the_kernel_beside_user_space;
+mod last_socket_closes_nothing_remains;
+mod lifetime_expires_while_away;
+mod make_before_break_loses_nothing;
+mod mn_agent_is_killed;
+mod mn_agent_restarts;
+mod move_while_an_answer_is_held;
+mod name_server_dies_and_returns;
+mod network_that_does_not_answer;
+mod packet_to_an_unbound_address_is_counted_once;
+mod ping_survives_moves;
+mod plain_connection;
+mod pool_runs_out_and_recovers;
+mod refusing_agent_is_no_obstacle;
+mod resolv_conf_is_a_bind_mount;
+mod resolv_conf_is_rewritten_during_a_move;
+mod rubbish_does_not_stop_a_transfer;
+mod silent_agent_costs_at_most_the_hold;
+mod ssh_survives_ten_moves;
+mod the_lab_is_a_small_internet;
+mod tshark_understands_every_message;
+mod two_correspondents_behind_two_agents;
+mod unused_binding_is_released;
+mod wiped_rules_come_back;
+mod wrong_agent_is_not_believed;
+
+use std::process::ExitCode;
+
+use lab::{StoryEntry, runner};
+
+/// A story by its module's name, and the programs it needs.
+macro_rules! story {
+    ($name:ident, $needs:expr) => {
+        StoryEntry {
+            name: stringify!($name),
+            needs: &$needs,
+            tell: $name::tell,
+        }
+    };
+}
+
+const BOOK: &[StoryEntry] = &[
+    story!(the_lab_is_a_small_internet, ["ping", "curl"]),
+    story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
+    story!(curl_survives_ten_moves, ["curl"]),
+    story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
+    story!(make_before_break_loses_nothing, []),
+    story!(ping_survives_moves, ["ping", "tcpdump", "tshark"]),
+    story!(two_correspondents_behind_two_agents, ["curl"]),
+    story!(agent_and_server_on_one_host, ["curl"]),
+    story!(
+        host_without_agent_is_untouched,
+        ["curl", "tcpdump", "tshark"]
+    ),
+    story!(earlier_session_is_untouched, ["curl"]),
+    story!(absent_agent_costs_at_most_the_hold, ["curl"]),
+    story!(refusing_agent_is_no_obstacle, ["curl"]),
+    story!(silent_agent_costs_at_most_the_hold, ["curl"]),
+    story!(wrong_agent_is_not_believed, ["curl"]),
+    story!(name_server_dies_and_returns, ["curl"]),
+    story!(resolv_conf_is_rewritten_during_a_move, ["curl"]),
+    story!(resolv_conf_is_a_bind_mount, ["curl"]),
+    story!(network_that_does_not_answer, ["curl"]),
+    story!(wiped_rules_come_back, ["curl", "ip"]),
+    story!(move_while_an_answer_is_held, ["curl"]),
+    story!(chad_is_killed_during_a_transfer, ["curl"]),
+    story!(chad_loses_its_state, ["curl"]),
+    story!(chad_stops_and_leaves_nothing, ["ip", "nft"]),
+    story!(mn_agent_restarts, ["curl", "ip", "nft"]),
+    story!(mn_agent_is_killed, ["curl", "ssh", "ssh-keygen", "sshd"]),
+    story!(pool_runs_out_and_recovers, ["curl"]),
+    story!(lifetime_expires_while_away, ["ssh", "ssh-keygen", "sshd"]),
+    story!(
+        packet_to_an_unbound_address_is_counted_once,
+        ["ping", "tcpdump", "tshark"]
+    ),
+    story!(
+        last_socket_closes_nothing_remains,
+        ["curl", "ip", "nft", "tcpdump", "tshark"]
+    ),
+    story!(connectionless_use_ends_by_inactivity, ["nc"]),
+    story!(unused_binding_is_released, []),
+    story!(rubbish_does_not_stop_a_transfer, ["curl"]),
+    story!(
+        tshark_understands_every_message,
+        ["curl", "tcpdump", "tshark"]
+    ),
+    story!(daemons_explain_themselves, ["curl", "tcpdump"]),
+    story!(
+        ipip_in_the_kernel_beside_user_space,
+        ["curl", "tcpdump", "tshark"]
+    ),
+];
+
+fn main() -> ExitCode {
+    runner::main(BOOK)
+}

@@ -1,0 +1,71 @@
+//! mn-agent dies by SIGKILL: a new curl works within a second, the old ssh waits and resumes when it is back.
+
+use std::time::Instant;
+
+use lab::{Capture, HttpServer, Stage, Story, Told, ensure, ssh::SshServer, stage::BOUND};
+
+pub(crate) fn tell(story: &Story) -> Told {
+    story.needs_real_root("sshd changes its user")?;
+    let mut stage = Stage::new()?;
+    let web = HttpServer::start(&stage.site.server, 80)?;
+    let server = SshServer::start(&stage.site.server)?;
+    let mut session = server.session(stage.laptop.node(), "server.example")?;
+    let lent = session.say(BOUND)?;
+    let filter = format!(
+        "src net {} or (arp host {lent}) or ip proto 4",
+        stage.site.pool
+    );
+    let agitator = stage
+        .laptop
+        .node()
+        .program("ping")
+        .args([
+            "-i",
+            "0.005",
+            "-I",
+            &lent.to_string(),
+            &stage.site.address.to_string(),
+        ])
+        .start()?;
+    let mut captures = [
+        Capture::start(stage.laptop.node(), "wlan0", &filter)?,
+        Capture::start(stage.laptop.node(), "eth0", &filter)?,
+    ];
+    stage.agent.kill()?;
+    let killed = Instant::now();
+    let curl = stage.curl(&[
+        "--connect-timeout",
+        "1",
+        "-o",
+        "/dev/null",
+        "http://server.example/1000",
+    ]);
+    curl.finish(BOUND)?.success()?;
+    let plainly = killed.elapsed();
+    println!("curl after kill: {plainly:?}");
+    ensure(web.peers() == [stage.care_of()], || {
+        format!("a new curl came from {:?}", web.peers())
+    })?;
+    session.whisper()?;
+    // The laptop moves while nobody looks after it.
+    stage.move_on()?;
+    ensure(session.is_open(), || "ssh gave up".to_owned())?;
+    stage.agent.run()?;
+    let seen = session.hear(BOUND * 2)?;
+    ensure(seen == lent, || {
+        format!("ssh resumed from {seen} instead of {lent}")
+    })?;
+    session.whisper()?;
+    session.hear(BOUND)?;
+    drop(agitator);
+    for capture in &mut captures {
+        capture.stop()?;
+        let mut leaked = capture.fields("", &["ip.src", "ip.dst", "frame.protocols"])?;
+        println!("captured: {}", leaked.len());
+        leaked.retain(|row| !row[0].contains(','));
+        println!("leaked: {leaked:?}");
+        ensure(leaked.is_empty(), || format!("leaked {leaked:?}"))?;
+    }
+    story.saw(format!("a new curl worked {} ms after the kill, from {}, ssh waited through a move and resumed as {lent}", plainly.as_millis(), web.peers()[0]));
+    Ok(())
+}

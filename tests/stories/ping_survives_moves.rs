@@ -1,0 +1,45 @@
+//! ping, which has no connection, goes on through moves; the server sees the lent address.
+
+use std::time::Duration;
+
+use lab::{Capture, Stage, Story, Told, ensure, stage::BOUND};
+
+pub(crate) fn tell(story: &Story) -> Told {
+    let mut stage = Stage::with(|_| {}, |agent| agent.linger = 5_000)?;
+    let mut capture = Capture::start(&stage.site.server, "eth0", "icmp")?;
+    let mut ping = stage
+        .laptop
+        .node()
+        .program("ping")
+        .args(["-n", "-i", "0.1", "-w", "8", "server.example"])
+        .start()?;
+    ping.wait_for_output("a reply", BOUND, |text| text.contains("icmp_seq="))?;
+    for _ in 0..4 {
+        let before = ping.stdout().lines().count();
+        stage.move_and_wait()?;
+        ping.wait_for_output("replies after the move", BOUND, |text| {
+            text.lines().count() > before + 5
+        })?;
+    }
+    let finished = ping.finish(Duration::from_secs(12))?;
+    capture.stop()?;
+    let mut sources: Vec<String> = capture
+        .fields("icmp.type == 8", &["ip.src"])?
+        .into_iter()
+        .flatten()
+        .collect();
+    sources.dedup();
+    let one = sources.len() == 1 && sources[0].parse().is_ok_and(|source| stage.is_lent(source));
+    ensure(one, || format!("the server was pinged from {sources:?}"))?;
+    let summary = finished
+        .stdout
+        .lines()
+        .find(|line| line.contains("received"))
+        .unwrap_or_default()
+        .to_owned();
+    story.saw(format!(
+        "pinged from {} alone through four moves: {summary}",
+        sources[0]
+    ));
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What the stories of absent, refusing, silent and wrong agents share: names with such agents, and a clock.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use ipnet::Ipv4Net;
+use lab::{
+    Behaviour, Failure, FakeAgent, HttpServer, Node, SiteKind, Stage, Story, Told, ensure,
+    stage::{BOUND, own_prefix},
+};
+
+/// The daemon's default `hold`.
+pub(crate) const HOLD: Duration = Duration::from_millis(300);
+
+/// What starting curl, the lookup itself and the connection may take beside the hold.
+pub(crate) const SLACK: Duration = Duration::from_millis(200);
+
+/// Servers without number, each with a name and an agent of its own.
+pub(crate) struct Street {
+    pub(crate) stage: Stage,
+    pub(crate) web: HttpServer,
+    agents: Node,
+    houses: u8,
+}
+
+impl Street {
+    pub(crate) fn new() -> Result<Street, Failure> {
+        let mut stage = Stage::with(|_| {}, |agent| agent.hold = 300)?;
+        let plain = stage.internet.site("plain.example", SiteKind::Plain)?;
+        let agents = Node::new("agents")?;
+        let next_hop = stage.internet.connect(&agents)?;
+        own_prefix(&stage.internet, &plain.server, plain.address, prefix(128)?)?;
+        own_prefix(&stage.internet, &agents, next_hop, prefix(192)?)?;
+        let web = HttpServer::start(&plain.server, 80)?;
+        Ok(Street {
+            stage,
+            web,
+            agents,
+            houses: 0,
+        })
+    }
+
+    /// A new server, by name, and an agent's address for it.
+    pub(crate) fn house(&mut self, name: &str) -> Ipv4Addr {
+        self.houses += 1;
+        let agent = Ipv4Addr::new(198, 51, 100, 192 + self.houses);
+        self.stage
+            .internet
+            .names()
+            .set(name, Ipv4Addr::new(198, 51, 100, 128 + self.houses));
+        self.stage
+            .internet
+            .names()
+            .set(&format!("cha.{name}"), agent);
+        agent
+    }
+
+    /// A new server whose agent behaves so.
+    pub(crate) fn house_with(
+        &mut self,
+        name: &str,
+        behaviour: Behaviour,
+    ) -> Result<FakeAgent, Failure> {
+        let address = self.house(name);
+        Ok(FakeAgent::start(&self.agents, address, behaviour)?)
+    }
+
+    /// Fetches from `name`; fails unless that went plainly. Gives the time until the connection stood.
+    pub(crate) fn fetch_plainly(&self, name: &str) -> Result<Duration, Failure> {
+        let url = format!("http://{name}/1000");
+        let finished = self
+            .stage
+            .curl(&["-4", "-o", "/dev/null", "-w", "%{time_connect}", &url])
+            .finish(BOUND)?
+            .success()
+            .map_err(|error| Failure::new(format!("{name}: {error}")))?;
+        let last = self.web.served().last().map(|served| served.peer.ip());
+        ensure(last == Some(self.stage.care_of().into()), || {
+            format!("{name} saw {last:?}")
+        })?;
+        Ok(Duration::from_secs_f64(finished.stdout.parse()?))
+    }
+}
+
+fn prefix(last: u8) -> Result<Ipv4Net, Failure> {
+    Ok(Ipv4Net::new(Ipv4Addr::new(198, 51, 100, last), 26)?)
+}
+
+/// Fails unless a connection took at most the hold.
+pub(crate) fn within_the_hold(name: &str, took: Duration) -> Told {
+    ensure(took <= HOLD + SLACK, || {
+        format!("{name}: {} ms until connected", took.as_millis())
+    })
+}
+
+/// What one behaviour looked like.
+pub(crate) fn tell_of(story: &Story, what: &str, took: Duration, requests: usize) {
+    story.saw(format!(
+        "{what}: plainly connected after {} ms, {requests} requests",
+        took.as_millis()
+    ));
+}

@@ -1,0 +1,48 @@
+//! An agent that refuses with any of the codes of RFC 5944 and its relatives: the connection goes plainly.
+
+use lab::{Behaviour, Story, Told, ensure};
+
+use crate::plain_connection::{Street, within_the_hold};
+
+/// Every denial a home agent can give, some of a foreign agent's, and unassigned ones.
+const CODES: [u8; 30] = [
+    2, 9, 64, 65, 69, 77, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140,
+    141, 142, 143, 144, 147, 149, 151, 192, 193, 255,
+];
+
+/// A refusal must not be answered with a stream of requests.
+const MOST_REQUESTS: usize = 12;
+
+pub(crate) fn tell(story: &Story) -> Told {
+    let mut street = Street::new()?;
+    let mut slowest = (std::time::Duration::ZERO, 0);
+    let mut agents = Vec::new();
+    for code in CODES {
+        let name = format!("code{code}.example");
+        agents.push((code, street.house_with(&name, Behaviour::Refuse(code))?));
+        let took = street.fetch_plainly(&name)?;
+        within_the_hold(&name, took)?;
+        slowest = slowest.max((took, code));
+    }
+    for (code, agent) in &agents {
+        let count = agent.requests().len();
+        ensure(count > 0, || {
+            format!("the agent with code {code} was not asked")
+        })?;
+        ensure(count <= MOST_REQUESTS, || {
+            format!("the agent with code {code} got {count} requests")
+        })?;
+    }
+    let bindings = street.stage.agent.status()?.bindings;
+    ensure(
+        bindings.iter().all(|binding| binding.state != "active"),
+        || format!("bindings: {bindings:?}"),
+    )?;
+    story.saw(format!(
+        "{} codes, each connected plainly; slowest {} ms (code {})",
+        CODES.len(),
+        slowest.0.as_millis(),
+        slowest.1
+    ));
+    Ok(())
+}
