@@ -36,6 +36,8 @@ pub struct ChadSettings {
     pub lifetime: u32,
     /// Whom it serves.
     pub correspondents: Vec<Ipv4Net>,
+    /// `[security] mode`: `open` or `authenticated`.
+    pub mode: String,
     /// Anything else, appended to the file.
     pub more: String,
 }
@@ -50,6 +52,7 @@ impl ChadSettings {
             hold_down: 2,
             lifetime: 60,
             correspondents: vec![Ipv4Net::from(site.address)],
+            mode: "open".to_owned(),
             more: String::new(),
         }
     }
@@ -65,10 +68,10 @@ impl ChadSettings {
              [listen]\nipv4 = \"{}\"\n\
              [pool]\nipv4 = [\"{}\"]\nhold-down = \"{}s\"\n\
              [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
-             [security]\nmode = \"open\"\nlegacy-open = true\n\
+             [security]\nmode = \"{}\"\nlegacy-open = true\n\
              [dataplane]\nbackend = \"userspace\"\n\
              {correspondents}{}",
-            self.address, self.pool, self.hold_down, self.lifetime, self.more
+            self.address, self.pool, self.hold_down, self.lifetime, self.mode, self.more
         )
     }
 }
@@ -260,7 +263,8 @@ impl Daemon {
             .arg(&self.config)
             .env(
                 "RUST_LOG",
-                std::env::var("LAB_LOG").unwrap_or_else(|_| "debug".to_owned()),
+                std::env::var("LAB_LOG")
+                    .unwrap_or_else(|_| "debug,hickory_net=info,hickory_resolver=info".to_owned()),
             )
             .env("NO_COLOR", "1")
             .start()?;

@@ -9,9 +9,11 @@ mod connectionless_use_ends_by_inactivity;
 mod curl_survives_ten_moves;
 mod daemons_explain_themselves;
 mod earlier_session_is_untouched;
+mod full_disk_promises_nothing;
 mod host_without_agent_is_untouched;
 mod iperf3_survives_ten_moves;
 mod ipip_in_the_kernel_beside_user_space;
+mod known_laptops_only;
 mod last_socket_closes_nothing_remains;
 mod lifetime_expires_while_away;
 mod make_before_break_loses_nothing;
@@ -77,10 +79,23 @@ const BOOK: &[StoryEntry] = &[
     story!(wiped_rules_come_back, ["curl", "ip"]),
     story!(move_while_an_answer_is_held, ["curl"]),
     story!(chad_is_killed_during_a_transfer, ["curl"]),
+    story!(known_laptops_only, ["curl"]),
+    story!(full_disk_promises_nothing, ["curl", "mount"]),
     story!(chad_loses_its_state, ["curl"]),
     story!(chad_stops_and_leaves_nothing, ["ip", "nft"]),
     story!(mn_agent_restarts, ["curl", "ip", "nft"]),
-    story!(mn_agent_is_killed, ["curl", "ssh", "ssh-keygen", "sshd"]),
+    story!(
+        mn_agent_is_killed,
+        [
+            "curl",
+            "ping",
+            "ssh",
+            "ssh-keygen",
+            "sshd",
+            "tcpdump",
+            "tshark"
+        ]
+    ),
     story!(pool_runs_out_and_recovers, ["curl"]),
     story!(lifetime_expires_while_away, ["ssh", "ssh-keygen", "sshd"]),
     story!(
