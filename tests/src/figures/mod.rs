@@ -16,11 +16,12 @@ use crate::Failure;
 use report::Section;
 
 /// Programs the figures need, and the Debian packages that bring them.
-pub const NEEDS: [(&str, &str); 4] = [
+pub const NEEDS: [(&str, &str); 5] = [
     ("iperf3", "iperf3"),
     ("wireguard-go", "wireguard-go"),
     ("wg", "wireguard-tools"),
     ("ip", "iproute2"),
+    ("ethtool", "ethtool"),
 ];
 
 /// A part of the figures that is measured in a room of its own.

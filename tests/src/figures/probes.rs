@@ -142,10 +142,14 @@ impl Probes {
             };
             sent.map(drop)
         }));
-        let peer = wait_for("the first datagram", BOUND, || {
-            self.announce()?;
-            Ok(far.recv_from(&mut [0; 8]).ok())
-        })?
+        let peer = wait_for(
+            &format!("the first datagram of {carrier:?} {direction:?} to {to}"),
+            BOUND,
+            || {
+                self.announce()?;
+                Ok(far.recv_from(&mut [0; 8]).ok())
+            },
+        )?
         .1;
         if direction == Direction::Up {
             let sender: Sender = Box::new(move |number| {

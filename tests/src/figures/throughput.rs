@@ -1,16 +1,36 @@
 //! What passes the tunnel, against the plain path and against wireguard-go, between the same machines, in turns.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
+
+use ipnet::Ipv4Net;
 
 use super::{
     report::Section,
     statistics::{Sample, number},
     wireguard::WireGuard,
 };
-use crate::{Failure, LabError, Node, Process, Stage, stage::BOUND};
+use crate::{
+    Failure, LabError, Node, Process, Stage,
+    internet::{EVERYWHERE, plug_in},
+    stage::BOUND,
+};
 
 /// UDP payload of a packet of 64 octets.
 const PAYLOAD: &str = "36";
+
+/// The laptop's network and its two ends, while the figures are made.
+const CABLE: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 129), Ipv4Addr::new(192, 0, 2, 130)];
+
+const LOADS: [(&str, Load, Option<&str>); 4] = [
+    ("TCP up, Mbit/s", Load::Tcp, None),
+    ("TCP down, Mbit/s", Load::Tcp, Some("-R")),
+    ("64-byte packets up, thousands/s", Load::SmallPackets, None),
+    (
+        "64-byte packets down, thousands/s",
+        Load::SmallPackets,
+        Some("-R"),
+    ),
+];
 
 /// Each path `rounds` times for `seconds`, in turns.
 pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
@@ -22,89 +42,115 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
             agent.inactivity = 3_600_000;
         },
     )?;
-    for node in [
-        stage.laptop.node(),
-        &stage.cafe.router,
-        stage.internet.core(),
-        &stage.site.gateway,
-        &stage.site.server,
-    ] {
-        merge_arrivals(node)?;
-    }
+    lay_cable(&stage)?;
     stage
         .agent
         .command(&["bind", &stage.site.name])?
         .success()?;
     let wireguard = WireGuard::start(stage.laptop.node(), &stage.site)?;
+    let path = |to: Ipv4Addr, from: Option<Ipv4Addr>, device| Path { to, from, device };
     let paths = [
-        Path {
-            to: stage.site.address.to_string(),
-            from: Some(stage.care_of().to_string()),
-            device: None,
-        },
-        Path {
-            to: stage.site.address.to_string(),
-            from: None,
-            device: Some("mn0"),
-        },
-        Path {
-            to: wireguard.address.to_string(),
-            from: None,
-            device: Some("wg0"),
-        },
+        path(stage.site.address, Some(CABLE[1]), None),
+        path(stage.site.address, None, Some("mn0")),
+        path(wireguard.address, None, Some("wg0")),
     ];
     let _servers = [
-        serve(&stage.site.server, &paths[0].to)?,
-        serve(&stage.site.server, &paths[2].to)?,
+        serve(&stage.site.server, paths[0].to)?,
+        serve(&stage.site.server, paths[2].to)?,
     ];
 
-    let mut section = Section::new(
-        "Throughput",
-        &[
-            "what",
-            "plain",
-            "CHA",
-            "CHA to plain",
-            "wireguard-go",
-            "wireguard-go to plain",
-            "CHA to wireguard-go",
-        ],
-    );
-    for (what, load, direction) in [
-        ("TCP up, Mbit/s", Load::Tcp, None),
-        ("TCP down, Mbit/s", Load::Tcp, Some("-R")),
-        ("64-byte packets up, thousands/s", Load::SmallPackets, None),
-        (
-            "64-byte packets down, thousands/s",
-            Load::SmallPackets,
-            Some("-R"),
-        ),
-    ] {
-        let mut samples = [Sample::default(), Sample::default(), Sample::default()];
-        for _ in 0..rounds {
-            for (path, sample) in paths.iter().zip(&mut samples) {
-                sample.push(path.measure(stage.laptop.node(), load, direction, seconds)?);
-            }
+    let mut section = Section::new("Throughput", &COLUMNS);
+    for (cables, loads) in [("as network cards", &LOADS[..]), ("veth", &LOADS[..2])] {
+        let like_cards = cables != "veth";
+        for node in [
+            stage.laptop.node(),
+            &stage.cafe.router,
+            stage.internet.core(),
+            &stage.site.gateway,
+            &stage.site.server,
+        ] {
+            furnish(node, like_cards)?;
         }
-        let [plain, ours, theirs] = samples.map(|sample| sample.median());
-        section.row([
-            what.to_owned(),
-            number(plain),
-            number(ours),
-            number(ours / plain),
-            number(theirs),
-            number(theirs / plain),
-            number(ours / theirs),
-        ]);
+        for (what, load, direction) in loads {
+            let mut samples = [Sample::default(), Sample::default(), Sample::default()];
+            for _ in 0..rounds {
+                for (path, sample) in paths.iter().zip(&mut samples) {
+                    sample.push(path.measure(stage.laptop.node(), *load, *direction, seconds)?);
+                }
+            }
+            let [plain, ours, theirs] = samples.map(|sample| sample.median());
+            section.row([
+                (*what).to_owned(),
+                cables.to_owned(),
+                number(plain),
+                number(ours),
+                number(ours / plain),
+                number(theirs),
+                number(theirs / plain),
+                number(ours / theirs),
+            ]);
+        }
     }
     section.remark(format!("Medians of {rounds} runs of {seconds} s each."));
     Ok(section)
 }
 
+const COLUMNS: [&str; 8] = [
+    "what",
+    "cables",
+    "plain",
+    "CHA",
+    "CHA to plain",
+    "wireguard-go",
+    "wireguard-go to plain",
+    "CHA to wireguard-go",
+];
+
+/// Takes the laptop out of the air and connects it with the café's router by a cable of its own.
+fn lay_cable(stage: &Stage) -> Result<(), LabError> {
+    let (router, laptop, core) = (
+        &stage.cafe.router,
+        stage.laptop.node(),
+        stage.internet.core(),
+    );
+    plug_in(router, "cable", CABLE[0], laptop, "cable0", CABLE[1], 30)?;
+    let of_core = Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24);
+    let uplink = router
+        .run(|network| network.addresses())?
+        .into_iter()
+        .map(|(_, address)| address)
+        .find(|address| of_core.contains(address))
+        .ok_or_else(|| LabError::Other("the router has no uplink".to_owned()))?;
+    core.run(move |network| network.route(Ipv4Net::new_assert(CABLE[0], 30).trunc(), uplink, 0))?;
+    stage.laptop.leave_all()?;
+    laptop.run(|network| network.route(EVERYWHERE, CABLE[0], 0))
+}
+
+/// Lets a node's cables work like network cards without TSO: each packet is on the wire by itself, and packets that
+/// arrive are merged (GRO). As `veth` has it by itself a super-segment of 64 kB crosses every cable as one packet.
+fn furnish(node: &Node, like_cards: bool) -> Result<(), LabError> {
+    let [merge, leave_whole] = if like_cards {
+        ["on", "off"]
+    } else {
+        ["off", "on"]
+    };
+    for link in node.run(|network| network.links())? {
+        if ["lo", "mn0", "cha0", "wg0"].contains(&link.as_str()) {
+            continue;
+        }
+        node.program("ethtool")
+            .args(["-K", &link, "gro", merge, "tso", leave_whole])
+            .args(["tx-ipxip4-segmentation", leave_whole])
+            .finish(BOUND)?
+            .success()?;
+    }
+    Ok(())
+}
+
 /// A way from the laptop to the server.
 struct Path {
-    to: String,
-    from: Option<String>,
+    to: Ipv4Addr,
+    from: Option<Ipv4Addr>,
     /// The tunnel it goes through.
     device: Option<&'static str>,
 }
@@ -126,10 +172,10 @@ impl Path {
         let before = tunnelled(laptop)?;
         let mut program = laptop
             .program("iperf3")
-            .args(["-J", "-c", &self.to, "-t", &seconds.to_string()])
+            .args(["-J", "-c", &self.to.to_string(), "-t", &seconds.to_string()])
             .args(direction);
         if let Some(address) = &self.from {
-            program = program.args(["-B", address]);
+            program = program.args(["-B", &address.to_string()]);
         }
         if let Load::SmallPackets = load {
             program = program.args(["-u", "-b", "0", "-l", PAYLOAD]);
@@ -192,25 +238,11 @@ fn tunnelled(laptop: &Node) -> Result<Vec<(&'static str, u64)>, LabError> {
     })
 }
 
-/// Lets the node's cables hand over what arrives as network cards do, with packets of one flow merged (GRO), which
-/// `veth` leaves out by default.
-fn merge_arrivals(node: &Node) -> Result<(), LabError> {
-    for link in node.run(|network| network.links())? {
-        if link != "lo" {
-            node.program("ethtool")
-                .args(["-K", &link, "gro", "on"])
-                .finish(BOUND)?
-                .success()?;
-        }
-    }
-    Ok(())
-}
-
 /// Bound to one address, because iperf3 answers UDP from the machine's first one otherwise.
-fn serve(server: &Node, address: &str) -> Result<Process, LabError> {
+fn serve(server: &Node, address: Ipv4Addr) -> Result<Process, LabError> {
     let mut process = server
         .program("iperf3")
-        .args(["-s", "--forceflush", "-B", address])
+        .args(["-s", "--forceflush", "-B", &address.to_string()])
         .start()?;
     process.wait_for_output("the server to listen", BOUND, |text| {
         text.contains("listening")
