@@ -23,7 +23,7 @@ use lab::{
     chart::{self, Curve, Move},
     programs,
     sandbox::{self, Entry},
-    stage::check_body,
+    stage::{BOUND, check_body},
 };
 use screen::{Picture, Row, Screen};
 
@@ -186,6 +186,15 @@ fn demonstrate(arguments: &Arguments, mut screen: Screen) -> Told {
         "curl http://download.example/ ({:.0} MB) on two laptops; both move from network to network at the same moments.",
         timing.octets() as f64 / 1e6
     ));
+
+    // As with a browser, the page comes before the download. Where the first look for the home agent takes
+    // longer than a connection may be delayed, the page comes plainly, and the binding serves the download.
+    with.node()
+        .program("curl")
+        .args(["-sS", "-o", "/dev/null", "http://download.example/1000"])
+        .finish(BOUND)?
+        .success()?;
+    agent.wait_for_binding(site.agent, with.address_in(&networks[0]), BOUND)?;
 
     let mut travellers = [
         Traveller::start("with mn-agent", with, timing.octets())?,
