@@ -1,7 +1,6 @@
 //! The run loop: one task owns the machine, its socket, and the data path.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +8,10 @@ use std::time::{Duration, Instant};
 use control::config::mn_agent::{Config, DnsMode};
 use control::server::{self, Asked, Server};
 use control::supervision::{self, Watchdog};
-use control::{Reply, Request};
 use dataplane::FWMARK;
 use dataplane::mobile_node::MobileNodeDataplane;
 use dataplane::netlink::monitor::Changes;
-use mobility_protocol::mobile_node::{self, Event, MAX_AGENTS, MobileNode, StoredBinding, Usage};
+use mobility_protocol::mobile_node::{self, Event, MAX_AGENTS, MobileNode, StoredBinding};
 use mobility_protocol::security::SecurityAssociation;
 use mobility_protocol::{Datagram, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
 use name_relay::{Discovery, Mode, Policy, Relay, RelayConfig};
@@ -22,9 +20,12 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::signalling::{Received, SignallingSocket};
-use crate::state::StateDirectory;
+use crate::state::{Keeper, StateDirectory};
 use crate::status;
 use crate::waiting::{Waiting, Wanted};
+
+mod host;
+mod requests;
 
 /// Anything that ends the daemon, as one line.
 pub(crate) type Fatal = Box<dyn std::error::Error>;
@@ -93,7 +94,7 @@ struct Daemon {
     identity: Identity,
     machine: MobileNode,
     socket: SignallingSocket,
-    state: StateDirectory,
+    keeper: Keeper,
     dataplane: MobileNodeDataplane,
     changes: Changes,
     relay: Arc<Relay>,
@@ -119,6 +120,7 @@ impl Daemon {
             Some(identity) => identity.clone(),
             None => state.anonymous_identity(supervision::random()?)?,
         };
+        let stored = state.load_bindings();
         let dataplane =
             MobileNodeDataplane::start(dataplane::mobile_node::Config::default()).await?;
         let changes = dataplane.monitor().changes();
@@ -142,7 +144,7 @@ impl Daemon {
             identity,
             machine,
             socket,
-            state,
+            keeper: Keeper::start(state),
             dataplane,
             changes,
             relay: relay.into(),
@@ -156,7 +158,7 @@ impl Daemon {
             started: Instant::now(),
             errors: BTreeMap::new(),
         };
-        daemon.take_up_bindings().await;
+        daemon.take_up(stored).await;
         tracing::info!(
             names = %daemon.relay.local_addr(),
             mode = daemon.config.dns.mode.name(),
@@ -167,10 +169,14 @@ impl Daemon {
     }
 
     /// Bindings of a run that was killed go on; sessions on them have been waiting.
-    async fn take_up_bindings(&mut self) {
-        let stored: Vec<(StoredBinding, SecurityAssociation)> = self
-            .state
-            .load_bindings()
+    async fn take_up(&mut self, stored: Vec<StoredBinding>) {
+        if !stored.is_empty() {
+            tracing::info!(
+                bindings = stored.len(),
+                "taking up the bindings of the last run"
+            );
+        }
+        let stored: Vec<(StoredBinding, SecurityAssociation)> = stored
             .into_iter()
             .map(|binding| {
                 let name = binding.names.keys().next().cloned().unwrap_or_default();
@@ -178,12 +184,6 @@ impl Daemon {
                 (binding, association)
             })
             .collect();
-        if !stored.is_empty() {
-            tracing::info!(
-                bindings = stored.len(),
-                "taking up the bindings of the last run"
-            );
-        }
         self.machine.restore(stored, Instant::now());
         self.finish_round().await;
         self.look_at_paths().await;
@@ -218,157 +218,6 @@ impl Daemon {
             payload: &payload,
         };
         self.machine.handle_input(datagram, Instant::now());
-    }
-
-    /// A name with a home agent was looked up: the answer waits for the binding.
-    async fn discovered(&mut self, discovery: Discovery) {
-        let Discovery {
-            name,
-            correspondents,
-            agents,
-            ready,
-        } = discovery;
-        self.bind(&name, &correspondents, &agents, Wanted::Answer(ready))
-            .await;
-    }
-
-    async fn found(&mut self, (wanted, result): FoundByName) {
-        match result {
-            Ok(found) => {
-                let name = wanted.name().to_owned();
-                self.bind(&name, &found.correspondents, &found.agents, wanted)
-                    .await;
-            }
-            Err(error) => wanted.failed(&error),
-        }
-    }
-
-    async fn bind(
-        &mut self,
-        name: &str,
-        correspondents: &[IpAddr],
-        agents: &[IpAddr],
-        wanted: Wanted,
-    ) {
-        let Some(address) = agents.iter().find(|agent| agent.is_ipv4()) else {
-            return wanted.failed("the home agent has no IPv4 address");
-        };
-        let agent = HomeAgentAddress(*address);
-        let association = self.association(name, agent);
-        let now = Instant::now();
-        match self
-            .machine
-            .bind(agent, name, correspondents, association, now)
-        {
-            Ok(()) => {
-                self.waiting.add(agent, wanted);
-                self.look_at_path(agent).await;
-            }
-            Err(error) => {
-                self.count("bind_refused");
-                tracing::debug!(%name, %agent, %error, "no binding");
-                wanted.failed(error);
-            }
-        }
-    }
-
-    fn association(&self, name: &str, agent: HomeAgentAddress) -> SecurityAssociation {
-        self.config
-            .association(&format!("cha.{name}"), agent.ip())
-            .cloned()
-            .unwrap_or_else(SecurityAssociation::open_mode)
-    }
-
-    async fn look_at_paths(&mut self) {
-        match self.dataplane.monitor().local_addresses().await {
-            Ok(addresses) => {
-                let addresses: BTreeSet<IpAddr> = addresses
-                    .into_iter()
-                    .map(|local| local.address.into())
-                    .collect();
-                self.machine.handle_local_addresses(addresses);
-            }
-            Err(error) => self.netlink_failed(&error),
-        }
-        for agent in self.machine.agents() {
-            self.look_at_path(agent).await;
-        }
-    }
-
-    /// Asks the kernel how it would reach the home agent now; its answer decides, not the event
-    /// that made us ask.
-    async fn look_at_path(&mut self, agent: HomeAgentAddress) {
-        let monitor = self.dataplane.monitor();
-        let preferred = match monitor.preferred_path(agent).await {
-            Ok(preferred) => preferred,
-            Err(error) => return self.netlink_failed(&error),
-        };
-        let current_usable = match self
-            .in_use
-            .values()
-            .find(|(whose, _)| *whose == agent)
-            .map(|(_, path)| path)
-        {
-            Some(current) if Some(*current) == preferred => true,
-            Some(current) => match monitor.is_usable(*current).await {
-                Ok(usable) => usable,
-                Err(error) => return self.netlink_failed(&error),
-            },
-            None => false,
-        };
-        self.machine
-            .handle_path(agent, preferred, current_usable, Instant::now());
-    }
-
-    async fn sockets_ended(&mut self, home_addresses: &BTreeSet<HomeAddress>, overrun: bool) {
-        let affected: Vec<HomeAddress> = if overrun {
-            self.machine
-                .bindings(Instant::now())
-                .into_iter()
-                .filter_map(|view| view.home_address)
-                .collect()
-        } else {
-            home_addresses.iter().copied().collect()
-        };
-        for home_address in affected {
-            if let Some(agent) = self.machine.agent_of(home_address) {
-                self.look_at_usage(agent, home_address).await;
-            }
-        }
-    }
-
-    async fn look_at_usage(&mut self, agent: HomeAgentAddress, home_address: HomeAddress) {
-        match self.dataplane.sockets().in_use(home_address).await {
-            Ok(in_use) => {
-                let usage = if in_use { Usage::Sockets } else { Usage::None };
-                self.machine.handle_usage(agent, usage, Instant::now());
-            }
-            Err(error) => self.netlink_failed(&error),
-        }
-    }
-
-    async fn look_after_tunnels(&mut self) {
-        if !self.dataplane.is_running() {
-            tracing::warn!("somebody removed the tunnel device; making it anew");
-            self.count("dataplane_revivals");
-            for failure in self.dataplane.revive().await {
-                self.count("dataplane_failures");
-                tracing::error!(error = %failure, "the data path could not be changed");
-            }
-        }
-        let now = Instant::now();
-        for view in self.machine.bindings(now) {
-            if let Some(home_address) = view.home_address
-                && let Some(traffic) = self.dataplane.traffic(home_address)
-            {
-                self.machine.handle_traffic(
-                    view.agent,
-                    traffic.packets_out,
-                    traffic.packets_in,
-                    now,
-                );
-            }
-        }
     }
 
     /// Executes what the machine wants. Messages leave first: at a move the home agent must know
@@ -419,15 +268,7 @@ impl Daemon {
                 agent,
                 home_address,
             } => self.look_at_usage(agent, home_address).await,
-            Event::SnapshotChanged => {
-                if let Err(error) = self
-                    .state
-                    .save_bindings(&self.machine.snapshot(Instant::now()))
-                {
-                    self.count("snapshot_failures");
-                    tracing::warn!(%error, "the bindings can't be stored; they would not survive a crash");
-                }
-            }
+            Event::SnapshotChanged => self.keeper.keep(self.machine.snapshot(Instant::now())),
             Event::Moved { .. } | Event::Lost { .. } | Event::Released { .. } => {}
         }
     }
@@ -453,53 +294,6 @@ impl Daemon {
         }
     }
 
-    fn answer(&mut self, asked: Asked) {
-        let Asked { request, reply } = asked;
-        let answer = match request {
-            Request::Status => Reply::MnAgent(Box::new(self.status())),
-            Request::Bind { name } => {
-                let name = canonical(&name);
-                let relay = Arc::clone(&self.relay);
-                self.lookups.spawn(async move {
-                    let result = relay.discover(&name).await;
-                    (Wanted::Command { name, reply }, result)
-                });
-                return;
-            }
-            Request::Release { name } => {
-                let name = canonical(&name);
-                if self.machine.release_name(&name, Instant::now()) {
-                    Reply::done(format!("{name} released"))
-                } else {
-                    Reply::failed(format!("there is no binding for {name}"))
-                }
-            }
-            Request::Revoke { .. } => Reply::failed("mn-agent lends no addresses; ask chad"),
-        };
-        // Whoever asked may have gone away.
-        let _ = reply.send(answer);
-    }
-
-    fn status(&self) -> control::status::MnAgentStatus {
-        let shown = status::Shown {
-            config: &self.config,
-            identity: &self.identity,
-            machine: &self.machine,
-            dataplane: &self.dataplane,
-            relay: &self.relay,
-            failures: &self.failures,
-            errors: &self.errors,
-            in_use: &self.in_use,
-            started: self.started,
-        };
-        shown.status()
-    }
-
-    fn netlink_failed(&mut self, error: &dataplane::Error) {
-        self.count("netlink_failures");
-        tracing::warn!(%error, "the kernel could not be asked");
-    }
-
     fn count(&mut self, name: &'static str) {
         *self.errors.entry(name).or_default() += 1;
     }
@@ -515,15 +309,11 @@ impl Daemon {
             None => Ok(()),
         };
         let removed = self.dataplane.shutdown().await;
+        self.keeper.finish().await;
         restored?;
         removed?;
         Ok(())
     }
-}
-
-/// A name as the relay writes it.
-fn canonical(name: &str) -> String {
-    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn relay_config(config: &Config) -> RelayConfig {

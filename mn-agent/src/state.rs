@@ -4,9 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mobility_protocol::Identity;
 use mobility_protocol::mobile_node::StoredBinding;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// The state directory. Its files are for the daemon alone: whoever knows an anonymous identity
 /// can act as its owner in open mode.
@@ -63,7 +68,7 @@ impl StateDirectory {
     }
 
     /// Remembers these bindings instead of the former ones.
-    pub(crate) fn save_bindings(&self, bindings: &[StoredBinding]) -> io::Result<()> {
+    fn save_bindings(&self, bindings: &[StoredBinding]) -> io::Result<()> {
         self.replace(
             "bindings.json",
             &serde_json::to_vec(bindings).map_err(io::Error::other)?,
@@ -82,5 +87,54 @@ impl StateDirectory {
         file.write_all(content)?;
         file.sync_data()?;
         fs::rename(&new, self.path.join(name))
+    }
+}
+
+/// Writes the newest bindings beside the run loop, which a slow disk must not hold up: a move may
+/// be under way.
+pub(crate) struct Keeper {
+    newest: watch::Sender<Vec<StoredBinding>>,
+    writer: JoinHandle<()>,
+    failures: Arc<AtomicU64>,
+}
+
+impl Keeper {
+    /// Starts the writer.
+    pub(crate) fn start(directory: StateDirectory) -> Self {
+        let (newest, mut changes) = watch::channel(Vec::new());
+        let failures = Arc::new(AtomicU64::new(0));
+        let (counted, runtime) = (Arc::clone(&failures), Handle::current());
+        let writer = tokio::task::spawn_blocking(move || {
+            // The last bindings are seen before the error that says that no others will come.
+            while runtime.block_on(changes.changed()).is_ok() {
+                let bindings = changes.borrow_and_update().clone();
+                if let Err(error) = directory.save_bindings(&bindings) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "the bindings can't be stored; they would not survive a crash");
+                }
+            }
+        });
+        Self {
+            newest,
+            writer,
+            failures,
+        }
+    }
+
+    /// Remembers these bindings instead of the former ones, soon.
+    pub(crate) fn keep(&self, bindings: Vec<StoredBinding>) {
+        self.newest.send_replace(bindings);
+    }
+
+    /// How often that failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the last ones are remembered.
+    pub(crate) async fn finish(self) {
+        drop(self.newest);
+        // It can't be cancelled, and a panic of its has been told.
+        let _ = self.writer.await;
     }
 }

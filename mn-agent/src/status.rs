@@ -21,6 +21,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) relay: &'a Relay,
     pub(crate) failures: &'a BTreeMap<HomeAgentAddress, String>,
     pub(crate) errors: &'a BTreeMap<&'static str, u64>,
+    pub(crate) snapshot_failures: u64,
     pub(crate) in_use: &'a BTreeMap<HomeAddress, (HomeAgentAddress, Path)>,
     pub(crate) started: Instant,
 }
@@ -41,6 +42,7 @@ impl Shown<'_> {
             .into_iter()
             .chain(self.relay.counters())
             .chain(self.errors.iter().map(|(name, count)| (*name, *count)))
+            .chain([("snapshot_failures", self.snapshot_failures)])
             .map(|(name, count)| (name.to_owned(), count));
         let path = self.in_use.values().map(|(_, path)| path).next();
         MnAgentStatus {

@@ -1,0 +1,117 @@
+//! What the host says: paths, sockets, tunnels. Its answers go to the machine.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use mobility_protocol::mobile_node::Usage;
+use mobility_protocol::{HomeAddress, HomeAgentAddress};
+
+use super::Daemon;
+
+impl Daemon {
+    pub(super) async fn look_at_paths(&mut self) {
+        match self.dataplane.monitor().local_addresses().await {
+            Ok(addresses) => {
+                let addresses: BTreeSet<IpAddr> = addresses
+                    .into_iter()
+                    .map(|local| local.address.into())
+                    .collect();
+                self.machine.handle_local_addresses(addresses);
+            }
+            Err(error) => self.netlink_failed(&error),
+        }
+        for agent in self.machine.agents() {
+            self.look_at_path(agent).await;
+        }
+    }
+
+    /// Asks the kernel how it would reach the home agent now; its answer decides, not the event
+    /// that made us ask.
+    pub(super) async fn look_at_path(&mut self, agent: HomeAgentAddress) {
+        let monitor = self.dataplane.monitor();
+        let preferred = match monitor.preferred_path(agent).await {
+            Ok(preferred) => preferred,
+            Err(error) => return self.netlink_failed(&error),
+        };
+        let current_usable = match self
+            .in_use
+            .values()
+            .find(|(whose, _)| *whose == agent)
+            .map(|(_, path)| path)
+        {
+            Some(current) if Some(*current) == preferred => true,
+            Some(current) => match monitor.is_usable(*current).await {
+                Ok(usable) => usable,
+                Err(error) => return self.netlink_failed(&error),
+            },
+            None => false,
+        };
+        self.machine
+            .handle_path(agent, preferred, current_usable, Instant::now());
+    }
+
+    pub(super) async fn sockets_ended(
+        &mut self,
+        home_addresses: &BTreeSet<HomeAddress>,
+        overrun: bool,
+    ) {
+        let affected: Vec<HomeAddress> = if overrun {
+            self.machine
+                .bindings(Instant::now())
+                .into_iter()
+                .filter_map(|view| view.home_address)
+                .collect()
+        } else {
+            home_addresses.iter().copied().collect()
+        };
+        for home_address in affected {
+            if let Some(agent) = self.machine.agent_of(home_address) {
+                self.look_at_usage(agent, home_address).await;
+            }
+        }
+    }
+
+    pub(super) async fn look_at_usage(
+        &mut self,
+        agent: HomeAgentAddress,
+        home_address: HomeAddress,
+    ) {
+        match self.dataplane.sockets().in_use(home_address).await {
+            Ok(in_use) => {
+                let usage = if in_use { Usage::Sockets } else { Usage::None };
+                self.machine.handle_usage(agent, usage, Instant::now());
+            }
+            Err(error) => self.netlink_failed(&error),
+        }
+    }
+
+    pub(super) async fn look_after_tunnels(&mut self) {
+        if !self.dataplane.is_running() {
+            tracing::warn!("somebody removed the tunnel device; making it anew");
+            self.count("dataplane_revivals");
+            for failure in self.dataplane.revive().await {
+                self.count("dataplane_failures");
+                tracing::error!(error = %failure, "the data path could not be changed");
+            }
+        }
+        let now = Instant::now();
+        for view in self.machine.bindings(now) {
+            if let Some(home_address) = view.home_address
+                && let Some(traffic) = self.dataplane.traffic(home_address)
+            {
+                self.machine.handle_traffic(
+                    view.agent,
+                    traffic.packets_out,
+                    traffic.packets_in,
+                    now,
+                );
+            }
+        }
+    }
+
+    fn netlink_failed(&mut self, error: &dataplane::Error) {
+        self.count("netlink_failures");
+        tracing::warn!(%error, "the kernel could not be asked");
+    }
+}
