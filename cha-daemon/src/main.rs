@@ -8,12 +8,14 @@ mod status;
 
 use clap::Parser;
 use control::Request;
-use control::cli::chad::{Cli, Command, ConfigFile};
-use control::cli::{Exit, fail};
+use control::cli::chad::{Cli, Command};
+use control::cli::{self, Exit};
 
 fn main() -> Exit {
     match Cli::parse().command {
-        Command::Run { config, log } => run(&config, log.as_deref()),
+        Command::Run { config, log } => {
+            cli::run("chad", config.load(), log.as_deref(), daemon::run)
+        }
         Command::Check { config } => config.check(),
         Command::Status { config, json } => config.status(json),
         Command::Revoke {
@@ -21,26 +23,5 @@ fn main() -> Exit {
             home_address,
         } => config.ask(&Request::Revoke { home_address }),
         Command::Decode { input, json } => decode::run(&input, json),
-    }
-}
-
-fn run(config: &ConfigFile, log: Option<&str>) -> Exit {
-    let config = match config.load() {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
-    if let Err(error) = control::logging::init(log) {
-        return fail(error);
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(format_args!("chad: can't start: {error}")),
-    };
-    match runtime.block_on(daemon::run(config)) {
-        Ok(()) => Exit::Success,
-        Err(error) => fail(format_args!("chad: {error}")),
     }
 }

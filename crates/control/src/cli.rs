@@ -83,6 +83,36 @@ pub fn explain<C>(loaded: Result<(C, Vec<Warning>), ConfigErrors>) -> Result<C, 
     }
 }
 
+/// `run`: sets up the log and a runtime, and serves until `daemon` ends.
+pub fn run<C, D>(
+    program: &str,
+    config: Result<C, Exit>,
+    log: Option<&str>,
+    daemon: impl FnOnce(C) -> D,
+) -> Exit
+where
+    D: Future<Output = Result<(), Box<dyn std::error::Error>>>,
+{
+    let config = match config {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    if let Err(error) = crate::logging::init(log) {
+        return fail(error);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let served = match runtime {
+        Ok(runtime) => runtime.block_on(daemon(config)),
+        Err(error) => Err(error.into()),
+    };
+    match served {
+        Ok(()) => Exit::Success,
+        Err(error) => fail(format_args!("{program}: {error}")),
+    }
+}
+
 /// `status`: the running daemon's state, as a table or as one JSON object.
 pub fn status(control: &Path, json: bool) -> Exit {
     let width = terminal_size::terminal_size().map_or(
