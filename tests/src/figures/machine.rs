@@ -47,7 +47,7 @@ fn tabulate(printed: &str) -> Section {
     section
 }
 
-/// Processor, cores, kernel.
+/// Processor, cores, kernel, and the versions of the programs beside which the project is measured.
 #[must_use]
 pub fn description() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -61,7 +61,25 @@ pub fn description() -> String {
         .to_owned();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{cores} cores ({model}), Linux {}", kernel.trim())
+    let versions = ["iperf3", "wireguard-go"].map(version).join(", ");
+    format!(
+        "{cores} cores ({model}), Linux {}, {versions}",
+        kernel.trim()
+    )
+}
+
+/// A program and the last word before any bracket of what it says of its version.
+fn version(program: &str) -> String {
+    let said = Command::new(program).arg("--version").output();
+    let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let line = said.unwrap_or_default();
+    let line = line.lines().next().unwrap_or_default();
+    let words = line.split(" (").next().unwrap_or_default();
+    let version = words
+        .split_whitespace()
+        .last()
+        .unwrap_or("of unknown version");
+    format!("{program} {version}")
 }
 
 /// Processes that wanted a core in the last minute, on average.

@@ -281,6 +281,10 @@ impl Scene {
             direction,
             carrier,
         } = kind;
+        if let Some(wireguard) = wireguard {
+            // It may have been carried elsewhere since it was used last.
+            wireguard.aim()?;
+        }
         let (laptop, port) = (traveller.laptop, self.next_port());
         let probes = Probes::start(
             laptop.node(),
