@@ -111,11 +111,11 @@ fn make(arguments: &Arguments) -> ExitCode {
         }
     }
     let mut sections: Vec<Section> = Vec::new();
-    let mut busiest: f64 = 0.0;
+    // Before the first part: later the figures themselves are the load.
+    let load = machine::load();
     let mut failed = Vec::new();
     for part in chosen {
         eprintln!("figures: {part} ...");
-        busiest = busiest.max(machine::load());
         let section = if part == Part::Machine {
             part.measure(arguments.quick)
                 .map_err(|failure| eprintln!("figures: {failure}"))
@@ -134,9 +134,9 @@ fn make(arguments: &Arguments) -> ExitCode {
         tables.join("\n")
     );
     println!("\n{text}");
-    if busiest > f64::from(u32::try_from(cores()).unwrap_or(1)) * 0.75 {
+    if load > f64::from(u32::try_from(cores()).unwrap_or(1)) * 0.75 {
         eprintln!(
-            "figures: the machine was busy with other things (load {busiest}): do not trust these"
+            "figures: the machine was busy with other things (load {load}): do not trust these"
         );
     }
     if !failed.is_empty() {
