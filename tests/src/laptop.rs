@@ -123,7 +123,8 @@ impl Laptop {
         let (port, bridge) = (port(self.number, interface), network.name.clone());
         self.air.run(move |air| {
             air.plug(&port, &bridge)?;
-            air.up(&port)
+            air.up(&port)?;
+            air.until_it_carries(&port)
         })?;
         let mut place = self.place();
         place.moves += 1;
@@ -138,6 +139,7 @@ impl Laptop {
         place.attached.push(attachment);
         drop(place);
         self.node.run(move |network| {
+            network.until_it_carries(&interface)?;
             network.address(&interface, address)?;
             network.route(EVERYWHERE, gateway, metric)?;
             Ok(Instant::now())

@@ -10,14 +10,14 @@ use rtnetlink::{
     packet_route::{
         AddressFamily,
         address::AddressAttribute,
-        link::LinkAttribute,
+        link::{LinkAttribute, State},
         route::{RouteMessage, RouteType},
         rule::RuleAction,
     },
 };
 use tokio::runtime::Runtime;
 
-use crate::LabError;
+use crate::{LabError, stage::BOUND, wait::wait_for};
 
 /// Verbs on one node's links, addresses and routes. Each returns when the kernel has acknowledged.
 pub struct Network {
@@ -100,6 +100,31 @@ impl Network {
             LinkUnspec::new_with_index(self.index(link)?).up().build(),
             format!("take {link} up"),
         )
+    }
+
+    /// Waits until a link that was taken up carries packets: the kernel attends to that later, in a thread of its
+    /// own, and drops without a word what is sent before.
+    pub fn until_it_carries(&self, link: &str) -> Result<(), LabError> {
+        let index = self.index(link)?;
+        wait_for(&format!("{link} to carry packets"), BOUND, || {
+            self.runtime.block_on(async {
+                let message = self
+                    .handle
+                    .link()
+                    .get()
+                    .match_index(index)
+                    .execute()
+                    .try_next()
+                    .await
+                    .map_err(LabError::netlink(format!("look at {link}")))?;
+                let carries = message.is_some_and(|message| {
+                    message
+                        .attributes
+                        .contains(&LinkAttribute::OperState(State::Up))
+                });
+                Ok(carries.then_some(()))
+            })
+        })
     }
 
     /// Takes a link down.
