@@ -5,7 +5,10 @@
 //! refused with a reason and an offset. Authenticators are checked over the received octets, so
 //! decoded messages say which octets those are; nothing is ever re-serialised to be verified.
 
+mod identification;
 pub mod mip4;
 pub mod octets;
+mod registry;
 
+pub use identification::Identification;
 pub use octets::{Octets, OctetsError};

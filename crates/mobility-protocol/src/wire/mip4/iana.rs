@@ -1,54 +1,6 @@
 //! The number registries of Mobile IPv4, as names. Nothing but registries lives here.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-macro_rules! registry {
-    (
-        $(#[$meta:meta])*
-        $name:ident;
-        $( $(#[$constant_meta:meta])* $constant:ident = $value:literal, $text:literal; )*
-    ) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub u8);
-
-        impl $name {
-            $(
-                #[doc = concat!($value, ": ", $text, ".")]
-                $(#[$constant_meta])*
-                pub const $constant: Self = Self($value);
-            )*
-
-            /// What the registry calls this value, if it has it.
-            #[must_use]
-            pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $( $value => Some($text), )*
-                    _ => None,
-                }
-            }
-        }
-
-        /// The number, followed by its name where it has one.
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self.name() {
-                    Some(name) => write!(f, "{} ({name})", self.0),
-                    None => write!(f, "{}", self.0),
-                }
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({self})", stringify!($name))
-            }
-        }
-    };
-}
+use crate::wire::registry::registry;
 
 registry! {
     /// Message types on UDP port 434.

@@ -7,7 +7,6 @@ mod authentication;
 mod error;
 mod extension;
 pub mod iana;
-mod identification;
 mod lifetime;
 mod reply;
 mod request;
@@ -24,7 +23,6 @@ pub use extension::{
 };
 pub(crate) use extension::{Frame, Frames};
 pub use iana::{ExtensionType, MessageType, ReplyCode};
-pub use identification::Identification;
 pub use lifetime::{lifetime_from_wire, lifetime_to_wire};
 pub use reply::{Origin, RegistrationReply};
 pub use request::{RegistrationRequest, RequestFlags};
@@ -32,6 +30,7 @@ pub use return_routability::{Test, TestInit};
 pub use revocation::{Revocation, RevocationAcknowledgement};
 pub use tunnel_data::TunnelData;
 
+pub use super::identification::Identification;
 use super::octets::Reader;
 
 /// The UDP port of Mobile IPv4 signalling (RFC 5944, section 3.2).

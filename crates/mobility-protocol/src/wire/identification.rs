@@ -1,5 +1,5 @@
-//! The Identification field: a timestamp that orders a mobile node's requests (RFC 5944, section
-//! 5.7).
+//! The timestamp that orders a mobile node's requests: the Identification field of Mobile IPv4
+//! (RFC 5944, section 5.7) and the replay protection option of Mobile IPv6 (RFC 4285, section 6).
 
 use std::fmt;
 use std::time::Duration;
