@@ -68,7 +68,7 @@ impl Algorithm {
         }
     }
 
-    pub(super) fn compute(self, key: &[u8], covered: &[u8]) -> Vec<u8> {
+    pub(crate) fn compute(self, key: &[u8], covered: &[u8]) -> Vec<u8> {
         match self {
             Self::HmacMd5 => hmac::<Hmac<Md5>>(key, covered),
             Self::HmacSha1 => hmac::<Hmac<Sha1>>(key, covered),

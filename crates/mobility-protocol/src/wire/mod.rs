@@ -7,6 +7,7 @@
 
 mod identification;
 pub mod mip4;
+pub mod mip6;
 pub mod octets;
 mod registry;
 

@@ -1,7 +1,7 @@
 //! Strings of octets with a bound, and a reader that can't run past the end.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
 /// At most `MAX` octets: what some field can carry, checked once when it is made, so that encoding
@@ -82,6 +82,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn ipv4(&mut self) -> Option<Ipv4Addr> {
         self.array::<4>().map(Ipv4Addr::from)
+    }
+
+    pub(crate) fn ipv6(&mut self) -> Option<Ipv6Addr> {
+        self.array::<16>().map(Ipv6Addr::from)
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {

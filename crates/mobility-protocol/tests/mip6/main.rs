@@ -1,0 +1,10 @@
+//! The Mobile IPv6 codec against worked packets, random messages and arbitrary octets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod octets;
+mod vectors;
