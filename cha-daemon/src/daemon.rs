@@ -12,7 +12,7 @@ use control::supervision::{self, Watchdog};
 use control::{Reply, Request};
 use dataplane::home_agent::HomeAgentDataplane;
 use mobility_protocol::home_agent::{self, Event, HomeAgent, Mode, RestoreSummary, StoreChange};
-use mobility_protocol::{Datagram, DataplaneChange};
+use mobility_protocol::{Datagram, DataplaneChange, Transport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -180,8 +180,11 @@ impl Daemon {
             };
             self.agent.handle_input(
                 Datagram {
-                    source,
+                    source: source.ip(),
                     destination,
+                    transport: Transport::Udp {
+                        port: source.port(),
+                    },
                     payload,
                 },
                 Instant::now(),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use mobility_protocol::Transmit;
+use mobility_protocol::{Transmit, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
@@ -63,8 +63,9 @@ impl SignallingSocket {
 
     /// Sends one message now; a socket whose buffer is full loses it, as a network would.
     pub(crate) fn send(&self, transmit: &Transmit) -> io::Result<()> {
+        let Transport::Udp { port } = transmit.transport;
         self.socket
-            .try_send_to(&transmit.payload, transmit.destination)
+            .try_send_to(&transmit.payload, (transmit.destination, port).into())
             .map(drop)
     }
 }

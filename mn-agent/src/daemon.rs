@@ -13,7 +13,9 @@ use dataplane::mobile_node::MobileNodeDataplane;
 use dataplane::netlink::monitor::Changes;
 use mobility_protocol::mobile_node::{self, Event, MAX_AGENTS, MobileNode, StoredBinding};
 use mobility_protocol::security::SecurityAssociation;
-use mobility_protocol::{Datagram, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
+use mobility_protocol::{
+    Datagram, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path, Transport,
+};
 use name_relay::{Discovery, Mode, Policy, Relay, RelayConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -213,8 +215,11 @@ impl Daemon {
         }: Received,
     ) {
         let datagram = Datagram {
-            source,
+            source: source.ip(),
             destination,
+            transport: Transport::Udp {
+                port: source.port(),
+            },
             payload: &payload,
         };
         self.machine.handle_input(datagram, Instant::now());

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 
-use mobility_protocol::Transmit;
+use mobility_protocol::{Transmit, Transport};
 use nix::libc;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
@@ -48,8 +48,8 @@ impl SignallingSocket {
 
     /// Sends one message now; a socket whose buffer is full loses it, as a network would.
     pub(crate) fn send(&self, transmit: &Transmit) -> io::Result<()> {
-        let (SocketAddr::V4(destination), IpAddr::V4(source)) =
-            (transmit.destination, transmit.source)
+        let (IpAddr::V4(destination), IpAddr::V4(source), Transport::Udp { port }) =
+            (transmit.destination, transmit.source, transmit.transport)
         else {
             return Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
         };
@@ -65,7 +65,7 @@ impl SignallingSocket {
             &[IoSlice::new(&transmit.payload)],
             &[ControlMessage::Ipv4PacketInfo(&information)],
             MsgFlags::empty(),
-            Some(&SockaddrIn::from(destination)),
+            Some(&SockaddrIn::from(SocketAddrV4::new(destination, port))),
         )?;
         Ok(())
     }

@@ -17,7 +17,7 @@ use mobility_protocol::security::SecurityAssociation;
 use mobility_protocol::wire::mip4::{
     Extension, Extensions, Identification, RegistrationRequest, RequestFlags,
 };
-use mobility_protocol::{Datagram, HomeAgentAddress, Identity, Lifetime};
+use mobility_protocol::{Datagram, HomeAgentAddress, Identity, Lifetime, Transport};
 
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// 2026-01-01 00:00:00 UTC.
@@ -87,8 +87,11 @@ fn home_agent(now: Instant) -> HomeAgent {
 fn serve(agent: &mut HomeAgent, source: SocketAddr, payload: &[u8], now: Instant) -> usize {
     agent.handle_input(
         Datagram {
-            source,
+            source: source.ip(),
             destination: HOME_AGENT.into(),
+            transport: Transport::Udp {
+                port: source.port(),
+            },
             payload,
         },
         now,

@@ -13,11 +13,13 @@ pub mod explain;
 pub mod home_agent;
 pub mod mobile_node;
 pub mod pool;
+mod refusal;
 pub mod security;
 pub mod wire;
 
 pub use binding::{
     CareOfAddress, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime,
 };
-pub use datagram::{Datagram, Path, Transmit};
+pub use datagram::{Datagram, Path, Transmit, Transport};
 pub use dataplane_change::{DataplaneChange, Encapsulation, Tunnel, TunnelEndpoints};
+pub use refusal::Refusal;

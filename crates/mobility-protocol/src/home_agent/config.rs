@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::pool::{LONGEST_HOLD_DOWN, Pool, PoolConfig, PoolError};
 use crate::security::{FIRST_SPI, OPEN_MODE_SPI, SecurityAssociation};
-use crate::{HomeAgentAddress, Identity};
+use crate::{HomeAgentAddress, Identity, Lifetime};
 
 /// The longest lifetime the IPv4 signalling can grant; one second more would mean "for ever".
 pub const LONGEST_LIFETIME: Duration = Duration::from_secs(65_534);
@@ -184,6 +184,15 @@ impl Policy {
     /// The home address that is always and only this identity's.
     pub(super) fn fixed_address(&self, identity: &Identity) -> Option<IpAddr> {
         self.known.get(identity)?.address
+    }
+
+    /// How long a binding is granted for to who asks for so long.
+    pub(super) fn lifetime(&self, asked: Lifetime) -> Duration {
+        match asked {
+            Lifetime::Finite(asked) => asked.min(self.max_lifetime),
+            Lifetime::Infinite => self.default_lifetime,
+            Lifetime::Zero => Duration::ZERO,
+        }
     }
 
     /// How long the last Identification of a mobile node without a binding is remembered: until

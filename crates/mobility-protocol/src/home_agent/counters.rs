@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::mip4::{DecodeError, ReplyCode};
+use super::mip4;
 
-/// Why a datagram was dropped without an answer, beside the faults of [`DecodeError`].
+/// Why a datagram was dropped without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DropReason {
-    /// The octets are no message.
-    Undecodable(DecodeError),
+    /// The octets are no message; the wire's name for the fault.
+    Undecodable(&'static str),
     /// A source nobody could answer to: port 0, or no IPv4 unicast address.
     InvalidSource,
     /// A message that is not for a home agent, or not answered in this form.
@@ -63,21 +63,6 @@ impl Life {
     ];
 }
 
-/// The codes this home agent answers with.
-const REPLIES: [(&str, ReplyCode); 11] = [
-    ("reply_0", ReplyCode::ACCEPTED),
-    ("reply_1", ReplyCode::ACCEPTED_WITHOUT_SIMULTANEOUS_BINDINGS),
-    ("reply_129", ReplyCode::ADMINISTRATIVELY_PROHIBITED),
-    ("reply_130", ReplyCode::INSUFFICIENT_RESOURCES),
-    ("reply_133", ReplyCode::IDENTIFICATION_MISMATCH),
-    ("reply_134", ReplyCode::POORLY_FORMED_REQUEST),
-    ("reply_136", ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS),
-    ("reply_138", ReplyCode::REVERSE_TUNNEL_MANDATORY),
-    ("reply_139", ReplyCode::ENCAPSULATION_UNAVAILABLE),
-    ("reply_140", ReplyCode::VENDOR_EXTENSION_FROM_MOBILE_NODE),
-    ("reply_142", ReplyCode::UDP_ENCAPSULATION_UNAVAILABLE),
-];
-
 /// Counters by name, all there from the beginning.
 #[derive(Debug)]
 pub(super) struct Counters(BTreeMap<&'static str, u64>);
@@ -86,20 +71,18 @@ impl Counters {
     pub(super) fn new() -> Self {
         let drops = DropReason::NAMED.iter().map(|(name, _)| *name);
         let life = Life::ALL.iter().map(|(name, _)| *name);
-        let replies = REPLIES.iter().map(|(name, _)| *name);
         let names = drops
             .chain(life)
-            .chain(replies)
+            .chain(mip4::counters())
             .chain(UNDECODABLE.iter().map(|(name, _)| *name));
         Self(names.map(|name| (name, 0)).collect())
     }
 
     pub(super) fn dropped(&mut self, reason: DropReason) {
-        let name = if let DropReason::Undecodable(error) = reason {
-            let reason = error.drop_reason();
+        let name = if let DropReason::Undecodable(fault) = reason {
             UNDECODABLE
                 .iter()
-                .find(|(_, known)| *known == reason)
+                .find(|(_, known)| *known == fault)
                 .map(|(name, _)| *name)
         } else {
             DropReason::NAMED
@@ -110,12 +93,9 @@ impl Counters {
         self.count(name.unwrap_or("drop_other"));
     }
 
-    pub(super) fn replied(&mut self, code: ReplyCode) {
-        let name = REPLIES
-            .iter()
-            .find(|(_, known)| *known == code)
-            .map(|(name, _)| *name);
-        self.count(name.unwrap_or("reply_other"));
+    /// An answer left, of which this is the counter.
+    pub(super) fn replied(&mut self, counter: &'static str) {
+        self.count(counter);
     }
 
     pub(super) fn lived(&mut self, life: Life) {
@@ -133,7 +113,8 @@ impl Counters {
     }
 }
 
-/// The names of [`DecodeError::drop_reason`] as counters. The wire module has no prefix to give.
+/// The names of [`DecodeError::drop_reason`](crate::wire::mip4::DecodeError::drop_reason) as
+/// counters. The wire module has no prefix to give.
 const UNDECODABLE: [(&str, &str); 8] = [
     ("drop_empty_message", "empty_message"),
     ("drop_unknown_message_type", "unknown_message_type"),
@@ -151,6 +132,7 @@ const UNDECODABLE: [(&str, &str); 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::mip4::DecodeError;
 
     #[test]
     fn every_fault_of_the_wire_has_its_counter() {

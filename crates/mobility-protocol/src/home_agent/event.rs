@@ -1,10 +1,9 @@
 //! What a home agent reports.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::wire::mip4::ReplyCode;
-use crate::{CareOfAddress, DataplaneChange, HomeAddress, Identity};
+use crate::{CareOfAddress, DataplaneChange, HomeAddress, Identity, Refusal};
 
 /// What happened, for whoever executes it or writes it down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +56,9 @@ pub enum Event {
     /// A request was understood and denied.
     Refused {
         /// Why.
-        code: ReplyCode,
+        code: Refusal,
         /// Who asked, by the network.
-        source: SocketAddr,
+        source: IpAddr,
         /// Who asked, by name.
         identity: Identity,
     },

@@ -48,13 +48,13 @@
 //! for the time with this mobile node: it is told so by code 133, and neither is it locked out
 //! until our clock catches up, nor is anything accepted twice.
 
-mod admission;
 mod clock;
 mod config;
 mod counters;
-mod decision;
 mod event;
 mod freshness;
+mod message;
+mod mip4;
 mod record;
 mod registration;
 mod restore;
@@ -140,8 +140,20 @@ impl HomeAgent {
     /// Takes a datagram that arrived on our port. Anybody may have sent it.
     pub fn handle_input(&mut self, datagram: Datagram<'_>, now: Instant) {
         self.handle_timeout(now);
-        match admission::admit(&self.policy, &datagram) {
-            Ok(admitted) => self.answer(&admitted, now),
+        match mip4::open(&self.policy, &self.pool, &datagram) {
+            Ok((update, envelope)) => {
+                let acknowledgement = self.acknowledge(&update, now);
+                let answer = envelope.answer(&self.policy, &update, &acknowledgement);
+                self.counters.replied(answer.counter);
+                if acknowledgement.outcome.is_err() {
+                    self.events.push_back(Event::Refused {
+                        code: answer.code,
+                        source: datagram.source,
+                        identity: update.identity,
+                    });
+                }
+                self.transmits.push_back(answer.transmit);
+            }
             Err(reason) => self.counters.dropped(reason),
         }
     }

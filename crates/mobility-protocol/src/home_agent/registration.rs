@@ -1,108 +1,83 @@
-//! Answering an authenticated request.
+//! What becomes of an authenticated Binding Update.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use super::admission::Admitted;
 use super::counters::Life;
-use super::decision::{self, Grant};
 use super::freshness::{Freshness, Time};
-use super::table::{Binding, Lease, MobileNode, Slot};
+use super::message::{Acknowledgement, BindingUpdate, Denial, Reason};
+use super::table::{Binding, Lease, MobileNode, Slot, seconds};
 use super::{Event, HomeAgent, REMEMBERED};
-use crate::wire::mip4::{
-    Extension, Extensions, Identification, RegistrationReply, RegistrationRequest, ReplyCode,
-    RequestFlags, UdpTunnelReply, lifetime_from_wire, lifetime_to_wire,
-};
-use crate::{CareOfAddress, HomeAddress, Lifetime, Transmit};
+use crate::{HomeAddress, Lifetime};
 
-/// What a reply says beside what it copies from the request.
-struct Answer {
-    code: ReplyCode,
-    lifetime: Lifetime,
-    home_address: Ipv4Addr,
-    identification: Identification,
-    udp_tunnel: Option<UdpTunnelReply>,
-}
+/// What was granted: how much of the lifetime there is, for which home address.
+type Granted = (Lifetime, HomeAddress);
 
 impl HomeAgent {
-    pub(super) fn answer(&mut self, admitted: &Admitted, now: Instant) {
-        let request = &admitted.request;
-        let slot = self.table.find(&admitted.identity);
+    pub(super) fn acknowledge(&mut self, update: &BindingUpdate, now: Instant) -> Acknowledgement {
+        let slot = self.table.find(&update.identity);
         let last = slot
             .and_then(|slot| self.table.get(slot))
             .map(|node| node.last_identification);
         let time = Time::new(&self.clock, self.policy.replay_window, last, now);
-        let answer = self
-            .decide(admitted, slot, time, now)
-            .unwrap_or_else(|code| {
-                self.events.push_back(Event::Refused {
-                    code,
-                    source: admitted.source,
-                    identity: admitted.identity.clone(),
-                });
-                Answer {
-                    code,
-                    lifetime: Lifetime::Zero,
-                    home_address: request.home_address,
-                    identification: match code {
-                        ReplyCode::IDENTIFICATION_MISMATCH => {
-                            request.identification.with_high(time.told)
-                        }
-                        _ => request.identification,
-                    },
-                    udp_tunnel: None,
-                }
-            });
-        self.counters.replied(answer.code);
-        self.reply(admitted, answer);
+        match self.decide(update, slot, time, now) {
+            Ok((lifetime, home_address)) => Acknowledgement {
+                outcome: Ok(lifetime),
+                home_address: Some(home_address),
+            },
+            Err(reason) => Acknowledgement {
+                outcome: Err(Denial {
+                    reason,
+                    clock: time.told,
+                }),
+                home_address: update.home_address,
+            },
+        }
     }
 
     fn decide(
         &mut self,
-        admitted: &Admitted,
+        update: &BindingUpdate,
         slot: Option<Slot>,
         time: Time,
         now: Instant,
-    ) -> Result<Answer, ReplyCode> {
-        if let Some(fault) = admitted.fault {
-            return Err(fault);
+    ) -> Result<Granted, Reason> {
+        if let Some(reason) = update.malformed {
+            return Err(reason);
         }
-        match time.judge(admitted.request.identification) {
+        match time.judge(update.freshness) {
             Freshness::Fresh => {}
             Freshness::Repeated => {
-                return self
-                    .repeat(admitted, slot, now)
-                    .ok_or(ReplyCode::IDENTIFICATION_MISMATCH);
+                return self.repeat(update, slot, now).ok_or(Reason::NotFresh);
             }
-            Freshness::Mismatch => return Err(ReplyCode::IDENTIFICATION_MISMATCH),
+            Freshness::Mismatch => return Err(Reason::NotFresh),
         }
-        decision::check(&self.policy, &admitted.request)?;
-        match admitted.request.lifetime {
-            Lifetime::Zero => self.deregister(admitted, slot, now),
-            Lifetime::Finite(_) | Lifetime::Infinite => self.register(admitted, slot, now),
+        if let Some(reason) = update.unacceptable {
+            return Err(reason);
+        }
+        match update.lifetime {
+            Lifetime::Zero => self.deregister(update, slot, now),
+            Lifetime::Finite(_) | Lifetime::Infinite => self.register(update, slot, now),
         }
     }
 
     fn register(
         &mut self,
-        admitted: &Admitted,
+        update: &BindingUpdate,
         slot: Option<Slot>,
         now: Instant,
-    ) -> Result<Answer, ReplyCode> {
-        let request = &admitted.request;
-        let grant = decision::grant(&self.policy, &self.pool, request, admitted.source.ip())?;
-        let home_address = self.home_address(admitted, slot, now)?;
+    ) -> Result<Granted, Reason> {
+        let lifetime = update.grant?;
+        let home_address = self.home_address(update, slot, now)?;
+        let care_of = update.care_of;
         let former = slot.and_then(|slot| self.table.get(slot)?.binding().copied());
-        let care_of = CareOfAddress::from(request.care_of_address);
-        let lifetime = lifetime_to_wire(Lifetime::Finite(grant.lifetime));
         let binding = Binding {
             home_address,
             care_of,
-            lifetime,
-            expires: now + grant.lifetime,
+            lifetime: seconds(lifetime),
+            expires: now + lifetime,
         };
         let slot = self
-            .bind(admitted, slot, Lease::Bound(binding))
+            .bind(update, slot, Lease::Bound(binding))
             .inspect_err(|_| {
                 self.pool.release(home_address.ip(), now);
             })?;
@@ -111,12 +86,10 @@ impl HomeAgent {
             None => {
                 self.counters.lived(Life::Created);
                 self.install(slot);
-                let identity = admitted.identity.clone();
-                let lifetime = grant.lifetime;
                 self.events.push_back(Event::BindingCreated {
                     home_address,
                     care_of,
-                    identity,
+                    identity: update.identity.clone(),
                     lifetime,
                 });
             }
@@ -124,119 +97,103 @@ impl HomeAgent {
                 self.counters.lived(Life::Moved);
                 self.moved(slot, from, now);
                 self.install(slot);
-                let identity = admitted.identity.clone();
                 self.events.push_back(Event::BindingMoved {
                     home_address,
                     from,
                     to: care_of,
-                    identity,
+                    identity: update.identity.clone(),
                 });
             }
             Some(_) => {
                 self.counters.lived(Life::Refreshed);
-                let lifetime = grant.lifetime;
                 self.events.push_back(Event::BindingRefreshed {
                     home_address,
                     lifetime,
                 });
             }
         }
-        Ok(accepted(request, home_address, lifetime, &grant))
+        Ok((Lifetime::Finite(lifetime), home_address))
     }
 
     /// The home address this request gets, taken from the pool.
     fn home_address(
         &mut self,
-        admitted: &Admitted,
+        update: &BindingUpdate,
         slot: Option<Slot>,
         now: Instant,
-    ) -> Result<HomeAddress, ReplyCode> {
-        let requested = admitted.request.home_address;
-        let suits = |address: HomeAddress| {
-            requested.is_unspecified() || address.ip() == IpAddr::V4(requested)
-        };
-        let prohibited = ReplyCode::ADMINISTRATIVELY_PROHIBITED;
-        let insufficient = ReplyCode::INSUFFICIENT_RESOURCES;
+    ) -> Result<HomeAddress, Reason> {
         let own = match slot
             .and_then(|slot| self.table.get(slot))
             .map(|node| node.lease)
         {
             Some(Lease::Bound(binding)) => {
-                return suits(binding.home_address)
+                return update
+                    .names(binding.home_address)
                     .then_some(binding.home_address)
-                    .ok_or(prohibited);
+                    .ok_or(Reason::NotItsHomeAddress);
             }
             Some(Lease::Released {
                 home_address,
                 held_until: Some(until),
                 ..
             }) if until > now => Some(home_address),
-            Some(Lease::Released { .. }) | None => self
-                .policy
-                .fixed_address(&admitted.identity)
-                .map(HomeAddress),
+            Some(Lease::Released { .. }) | None => {
+                self.policy.fixed_address(&update.identity).map(HomeAddress)
+            }
         };
         if slot.is_none() && self.remembered() >= REMEMBERED {
-            return Err(insufficient);
+            return Err(Reason::Resources);
         }
         match own {
-            Some(own) if suits(own) => {
-                self.pool.claim(own.ip()).map_err(|_| insufficient)?;
+            Some(own) if update.names(own) => {
+                self.pool.claim(own.ip()).map_err(|_| Reason::Resources)?;
                 Ok(own)
             }
-            None if requested.is_unspecified() => self
+            None if update.home_address.is_none() => self
                 .pool
                 .allocate(now)
                 .map(HomeAddress)
-                .map_err(|_| insufficient),
-            Some(_) | None => Err(prohibited),
+                .map_err(|_| Reason::Resources),
+            Some(_) | None => Err(Reason::NotItsHomeAddress),
         }
     }
 
     fn bind(
         &mut self,
-        admitted: &Admitted,
+        update: &BindingUpdate,
         slot: Option<Slot>,
         lease: Lease,
-    ) -> Result<Slot, ReplyCode> {
-        let identification = admitted.request.identification;
+    ) -> Result<Slot, Reason> {
         match slot {
             Some(slot) => {
-                self.table.update(slot, identification, lease);
+                self.table.update(slot, update.freshness, lease);
                 Ok(slot)
             }
             None => {
-                let (identity, association) =
-                    (admitted.identity.clone(), admitted.association.clone());
-                let node = MobileNode::new(identity, association, identification, lease);
-                self.table
-                    .insert(node)
-                    .ok_or(ReplyCode::INSUFFICIENT_RESOURCES)
+                let (identity, association) = (update.identity.clone(), update.association.clone());
+                let node = MobileNode::new(identity, association, update.freshness, lease);
+                self.table.insert(node).ok_or(Reason::Resources)
             }
         }
     }
 
     fn deregister(
         &mut self,
-        admitted: &Admitted,
+        update: &BindingUpdate,
         slot: Option<Slot>,
         now: Instant,
-    ) -> Result<Answer, ReplyCode> {
-        let request = &admitted.request;
-        let prohibited = ReplyCode::ADMINISTRATIVELY_PROHIBITED;
-        let slot = slot.ok_or(prohibited)?;
-        let lease = self.table.get(slot).ok_or(prohibited)?.lease;
+    ) -> Result<Granted, Reason> {
+        let slot = slot.ok_or(Reason::NotItsHomeAddress)?;
+        let lease = self.table.get(slot).ok_or(Reason::NotItsHomeAddress)?.lease;
         let (Lease::Bound(Binding { home_address, .. }) | Lease::Released { home_address, .. }) =
             lease;
-        if !names(request, home_address) {
-            return Err(prohibited);
+        if !update.names(home_address) {
+            return Err(Reason::NotItsHomeAddress);
         }
-        let identification = request.identification;
         match lease {
             Lease::Bound(binding) => {
-                self.table.update(slot, identification, lease);
-                let everything = request.care_of_address == request.home_address;
-                if everything || binding.care_of.ip() == IpAddr::V4(request.care_of_address) {
+                self.table.update(slot, update.freshness, lease);
+                if update.everywhere || binding.care_of == update.care_of {
                     self.end(slot, Life::Released, now);
                 } else {
                     // RFC 5944, section 3.8.2.2: only the binding with that care-of address goes,
@@ -255,33 +212,31 @@ impl HomeAgent {
                     held_until,
                     forget_at,
                 };
-                self.table.update(slot, identification, lease);
+                self.table.update(slot, update.freshness, lease);
                 self.store(slot);
             }
         }
-        Ok(deregistered(request, home_address))
+        Ok((Lifetime::Zero, home_address))
     }
 
     /// The answer to a request that was accepted and arrives again, without any effect: only what is
     /// left of the lifetime is granted.
-    fn repeat(&self, admitted: &Admitted, slot: Option<Slot>, now: Instant) -> Option<Answer> {
-        let request = &admitted.request;
-        decision::check(&self.policy, request).ok()?;
-        match (self.table.get(slot?)?.lease, request.lifetime) {
+    fn repeat(&self, update: &BindingUpdate, slot: Option<Slot>, now: Instant) -> Option<Granted> {
+        if update.unacceptable.is_some() {
+            return None;
+        }
+        match (self.table.get(slot?)?.lease, update.lifetime) {
             (Lease::Bound(binding), Lifetime::Finite(_) | Lifetime::Infinite) => {
-                let grant =
-                    decision::grant(&self.policy, &self.pool, request, admitted.source.ip())
-                        .ok()?;
-                let same = names(request, binding.home_address)
-                    && binding.care_of.ip() == IpAddr::V4(request.care_of_address);
+                update.grant.ok()?;
+                let same = update.names(binding.home_address) && binding.care_of == update.care_of;
                 let left = binding.expires.saturating_duration_since(now);
-                let lifetime = lifetime_to_wire(Lifetime::Finite(left));
-                same.then(|| accepted(request, binding.home_address, lifetime, &grant))
+                same.then_some((Lifetime::Finite(left), binding.home_address))
             }
-            (Lease::Released { home_address, .. }, Lifetime::Zero) => {
-                names(request, home_address).then(|| deregistered(request, home_address))
-            }
-            _ => None,
+            (Lease::Released { home_address, .. }, Lifetime::Zero) => update
+                .names(home_address)
+                .then_some((Lifetime::Zero, home_address)),
+            (Lease::Bound(_), Lifetime::Zero)
+            | (Lease::Released { .. }, Lifetime::Finite(_) | Lifetime::Infinite) => None,
         }
     }
 
@@ -294,69 +249,5 @@ impl HomeAgent {
             .map(|usage| usage.used + usage.held_down)
             .sum();
         (self.table.len() as u64).saturating_sub(taken)
-    }
-
-    fn reply(&mut self, admitted: &Admitted, answer: Answer) {
-        let mut extensions = Extensions::new();
-        // RFC 2794, section 2: who is named in the request is named in the reply.
-        extensions.push(Extension::Nai(admitted.identity.clone()));
-        if let Some(udp_tunnel) = answer.udp_tunnel {
-            extensions.push(Extension::UdpTunnelReply(udp_tunnel));
-        }
-        let reply = RegistrationReply {
-            code: answer.code,
-            lifetime: answer.lifetime,
-            home_address: answer.home_address,
-            home_agent: self.policy.address,
-            identification: answer.identification,
-            extensions,
-        };
-        self.transmits.push_back(Transmit {
-            source: self.policy.address.into(),
-            interface: None,
-            destination: admitted.source,
-            payload: reply.encode(&admitted.association),
-        });
-    }
-}
-
-/// Whether a request is about this home address: by naming it, or by leaving it open.
-fn names(request: &RegistrationRequest, home_address: HomeAddress) -> bool {
-    request.home_address.is_unspecified() || home_address.ip() == IpAddr::V4(request.home_address)
-}
-
-fn accepted(
-    request: &RegistrationRequest,
-    home_address: HomeAddress,
-    lifetime: u16,
-    grant: &Grant,
-) -> Answer {
-    Answer {
-        code: match request.flags.contains(RequestFlags::SIMULTANEOUS_BINDINGS) {
-            true => ReplyCode::ACCEPTED_WITHOUT_SIMULTANEOUS_BINDINGS,
-            false => ReplyCode::ACCEPTED,
-        },
-        lifetime: lifetime_from_wire(lifetime),
-        home_address: ipv4(home_address),
-        identification: request.identification,
-        udp_tunnel: grant.udp_tunnel,
-    }
-}
-
-fn deregistered(request: &RegistrationRequest, home_address: HomeAddress) -> Answer {
-    Answer {
-        code: ReplyCode::ACCEPTED,
-        lifetime: Lifetime::Zero,
-        home_address: ipv4(home_address),
-        identification: request.identification,
-        udp_tunnel: None,
-    }
-}
-
-/// The pool has IPv4 prefixes only.
-fn ipv4(home_address: HomeAddress) -> Ipv4Addr {
-    match home_address.ip() {
-        IpAddr::V4(address) => address,
-        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
     }
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::table::{Binding, Lease, MobileNode, Slot};
+use super::table::{Binding, Lease, MobileNode, Slot, seconds};
 use super::{HomeAgent, LONGEST_LIFETIME, RestoreSummary, StoreChange, StoredLease, StoredRecord};
-use crate::wire::mip4::lifetime_to_wire;
-use crate::{HomeAddress, Lifetime};
+use crate::HomeAddress;
 
 /// What a record is still good for.
 enum Fate {
@@ -95,7 +94,7 @@ impl HomeAgent {
                 Fate::Kept(Lease::Bound(Binding {
                     home_address,
                     care_of,
-                    lifetime: lifetime_to_wire(Lifetime::Finite(lifetime)),
+                    lifetime: seconds(lifetime),
                     expires: now + left,
                 }))
             }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::security::SecurityAssociation;
 use crate::wire::mip4::Identification;
@@ -44,8 +44,13 @@ pub(super) struct Binding {
     pub(super) home_address: HomeAddress,
     pub(super) care_of: CareOfAddress,
     /// As granted, in seconds.
-    pub(super) lifetime: u16,
+    pub(super) lifetime: u32,
     pub(super) expires: Instant,
+}
+
+/// A lifetime as a binding has it.
+pub(super) fn seconds(lifetime: Duration) -> u32 {
+    u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX)
 }
 
 impl MobileNode {

@@ -108,7 +108,8 @@ impl Entry {
         context.out.transmit(Transmit {
             source: path.care_of.ip(),
             interface: Some(path.interface),
-            destination: signalling::destination(self.signalling),
+            destination: self.signalling,
+            transport: signalling::transport(self.signalling),
             payload,
         });
     }

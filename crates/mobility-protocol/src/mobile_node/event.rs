@@ -1,9 +1,9 @@
 //! What a mobile node tells its host.
 
-use std::fmt;
 use std::net::IpAddr;
 
-use crate::{CareOfAddress, DataplaneChange, HomeAddress, HomeAgentAddress};
+use super::signalling;
+use crate::{CareOfAddress, DataplaneChange, HomeAddress, HomeAgentAddress, Refusal};
 
 /// Something the host executes, or tells those who wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,44 +100,12 @@ impl FailureReason {
     /// Whether trying again soon is unlikely to help.
     pub(super) fn is_lasting(self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.is_lasting(),
+            Self::Refused(refusal) => signalling::is_lasting(refusal),
             Self::UnusableHomeAddress(_)
             | Self::LocalHomeAddress(_)
             | Self::HomeAddressTaken { .. } => true,
             Self::Silent | Self::NoPath | Self::Released => false,
         }
-    }
-}
-
-/// A home agent's code for its refusal, with the registry's name for it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Refusal {
-    /// The number.
-    pub code: u8,
-    /// What the registry calls it.
-    pub name: Option<&'static str>,
-}
-
-impl Refusal {
-    /// Everything but "unspecified" (128), "insufficient resources" (130), a clock that differs
-    /// (133) and "too many bindings" (135) is a matter of configuration.
-    const fn is_lasting(self) -> bool {
-        !matches!(self.code, 128 | 130 | 133 | 135)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name {
-            Some(name) => write!(f, "{} ({name})", self.code),
-            None => write!(f, "{}", self.code),
-        }
-    }
-}
-
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Refusal({self})")
     }
 }
 

@@ -13,11 +13,13 @@ impl MobileNode {
     /// Cheap checks first: the source, the form, the request it would answer; then the proof, and
     /// only then anything it says.
     pub(super) fn try_input(&mut self, datagram: Datagram<'_>, now: Instant) -> Result<(), Drop> {
-        let source = datagram.source;
         let mut candidates = self
             .entries
             .values()
-            .filter(|entry| signalling::destination(entry.signalling) == source)
+            .filter(|entry| {
+                entry.signalling == datagram.source
+                    && signalling::transport(entry.signalling) == datagram.transport
+            })
             .peekable();
         candidates.peek().ok_or(Drop::UnexpectedSource)?;
         let acknowledgement = BindingAcknowledgement::decode(datagram.payload)?;

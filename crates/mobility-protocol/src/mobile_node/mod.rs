@@ -59,8 +59,9 @@ use context::{Context, Memory, Outbox};
 use entry::{Entry, State};
 use transitions::Input;
 
+pub use crate::Refusal;
 pub use config::{Config, MAX_AGENTS, MAX_CORRESPONDENTS, MAX_NAMES, Usage};
-pub use event::{BindError, Event, FailureReason, LossReason, Refusal};
+pub use event::{BindError, Event, FailureReason, LossReason};
 pub use snapshot::StoredBinding;
 pub use status::{BindingState, BindingView};
 

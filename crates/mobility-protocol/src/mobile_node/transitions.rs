@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::attempt::{Purpose, Request};
 use super::context::Context;
 use super::entry::{Entry, State};
-use super::event::{Event, FailureReason, LossReason, Refusal};
+use super::event::{Event, FailureReason, LossReason};
 use super::outcomes::uncarried;
 use super::status::Drop;
-use crate::{HomeAddress, Lifetime};
+use crate::{HomeAddress, Lifetime, Refusal};
 
 /// How long the answer to a first request that is no longer wanted is waited for, to give the
 /// address back.

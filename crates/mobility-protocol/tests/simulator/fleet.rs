@@ -232,7 +232,7 @@ impl World {
 
     fn arrive(&mut self, packet: &Packet) {
         let now = self.now();
-        let destination = packet.destination.ip();
+        let destination = packet.destination;
         if let Some(index) = self
             .agents
             .iter()

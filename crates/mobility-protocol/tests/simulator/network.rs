@@ -1,8 +1,9 @@
 //! A network that loses, delays, repeats and reorders, the same way for the same seed.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use mobility_protocol::{Datagram, Transmit, Transport};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -43,12 +44,36 @@ impl Conditions {
     };
 }
 
-/// A datagram under way.
+/// A datagram under way. Both ends use the same port.
 #[derive(Debug, Clone)]
 pub(crate) struct Packet {
-    pub(crate) source: SocketAddr,
-    pub(crate) destination: SocketAddr,
-    pub(crate) payload: Vec<u8>,
+    source: IpAddr,
+    pub(crate) destination: IpAddr,
+    transport: Transport,
+    payload: Vec<u8>,
+}
+
+impl From<Transmit> for Packet {
+    fn from(transmit: Transmit) -> Self {
+        Self {
+            source: transmit.source,
+            destination: transmit.destination,
+            transport: transmit.transport,
+            payload: transmit.payload,
+        }
+    }
+}
+
+impl Packet {
+    /// As it arrives.
+    pub(crate) fn datagram(&self) -> Datagram<'_> {
+        Datagram {
+            source: self.source,
+            destination: self.destination,
+            transport: self.transport,
+            payload: &self.payload,
+        }
+    }
 }
 
 /// The network, and the only source of chance in a run.

@@ -2,7 +2,7 @@
 //! sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,8 @@ use mobility_protocol::mobile_node::{
     BindingView, Config, Event, MobileNode, StoredBinding, Usage,
 };
 use mobility_protocol::security::SecurityAssociation;
-use mobility_protocol::wire::mip4::PORT;
 use mobility_protocol::{
-    CareOfAddress, Datagram, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path, Tunnel,
+    CareOfAddress, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path, Tunnel,
 };
 
 use crate::model::Model;
@@ -153,15 +152,7 @@ impl Laptop {
 
     pub(crate) fn receive(&mut self, packet: &Packet, now: Instant) {
         if let Some(machine) = &mut self.machine {
-            let (source, destination) = (packet.source, packet.destination.ip());
-            machine.handle_input(
-                Datagram {
-                    source,
-                    destination,
-                    payload: &packet.payload,
-                },
-                now,
-            );
+            machine.handle_input(packet.datagram(), now);
         }
     }
 
@@ -173,14 +164,9 @@ impl Laptop {
         };
         loop {
             while let Some(transmit) = machine.poll_transmit() {
-                let source = SocketAddr::new(transmit.source, PORT);
                 // An address that is gone can't be sent from.
                 if self.has_address(transmit.source) {
-                    packets.push(Packet {
-                        source,
-                        destination: transmit.destination,
-                        payload: transmit.payload,
-                    });
+                    packets.push(Packet::from(transmit));
                 }
             }
             let Some(event) = machine.poll_event() else {
@@ -284,15 +270,7 @@ impl Agent {
 
     pub(crate) fn receive(&mut self, packet: &Packet, now: Instant) {
         if let Some(machine) = &mut self.machine {
-            let (source, destination) = (packet.source, packet.destination.ip());
-            machine.handle_input(
-                Datagram {
-                    source,
-                    destination,
-                    payload: &packet.payload,
-                },
-                now,
-            );
+            machine.handle_input(packet.datagram(), now);
         }
     }
 
@@ -330,12 +308,7 @@ impl Agent {
         }
         let mut packets = Vec::new();
         while let Some(transmit) = machine.poll_transmit() {
-            let source = SocketAddr::new(transmit.source, PORT);
-            packets.push(Packet {
-                source,
-                destination: transmit.destination,
-                payload: transmit.payload,
-            });
+            packets.push(Packet::from(transmit));
         }
         packets
     }

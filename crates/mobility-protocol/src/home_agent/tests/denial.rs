@@ -37,7 +37,7 @@ fn refused_in(world: &mut World, code: u8, change: impl FnOnce(Ask) -> Ask) -> R
     else {
         panic!("nothing but the refusal is reported");
     };
-    assert_eq!((reported.0, source), (code, ask.source));
+    assert_eq!((reported.code, source), (code, ask.source.ip()));
     let after = (world.bindings().len(), world.used(), &world.store);
     assert_eq!(after, (before.0.len(), before.1, &before.2));
     reply

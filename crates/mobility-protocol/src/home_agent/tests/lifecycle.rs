@@ -392,8 +392,11 @@ fn a_lost_commit_loses_nothing() {
     let mut world = World::new();
     let ask = world.ask(ALICE, 7);
     let datagram = Datagram {
-        source: ask.source,
+        source: ask.source.ip(),
         destination: HOME_AGENT.into(),
+        transport: Transport::Udp {
+            port: ask.source.port(),
+        },
         payload: &ask.octets(),
     };
     world.agent.handle_input(datagram, world.now);

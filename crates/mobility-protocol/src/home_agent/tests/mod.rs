@@ -16,7 +16,7 @@ use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, RegistrationReply, RegistrationRequest,
     ReplyCode, RequestFlags,
 };
-use crate::{HomeAddress, HomeAgentAddress, Identity, Lifetime};
+use crate::{HomeAddress, HomeAgentAddress, Identity, Lifetime, Transport};
 
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// 2026-01-01 00:00:00 UTC.
@@ -146,15 +146,19 @@ impl World {
     /// Delivers a datagram; gives back what is answered to its source.
     fn deliver(&mut self, payload: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
         let datagram = Datagram {
-            source,
+            source: source.ip(),
             destination: HOME_AGENT.into(),
+            transport: Transport::Udp {
+                port: source.port(),
+            },
             payload,
         };
         self.agent.handle_input(datagram, self.now);
         self.round();
         let transmit = self.agent.poll_transmit()?;
         assert_eq!(self.agent.poll_transmit(), None);
-        assert_eq!(transmit.destination, source);
+        assert_eq!(transmit.destination, source.ip());
+        assert_eq!(transmit.transport, datagram.transport);
         assert_eq!(transmit.source, IpAddr::from(HOME_AGENT));
         Some(transmit.payload)
     }

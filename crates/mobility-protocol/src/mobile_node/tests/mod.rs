@@ -17,7 +17,7 @@ use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, PORT, RegistrationReply, RegistrationRequest,
     ReplyCode,
 };
-use crate::{CareOfAddress, DataplaneChange, Identity, Lifetime, Tunnel};
+use crate::{CareOfAddress, DataplaneChange, Identity, Lifetime, Transport, Tunnel};
 
 pub(super) const AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub(super) const HOME: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 129);
@@ -168,8 +168,11 @@ impl Laptop {
         self.act(|node, now| {
             node.handle_input(
                 Datagram {
-                    source,
+                    source: source.ip(),
                     destination,
+                    transport: Transport::Udp {
+                        port: source.port(),
+                    },
                     payload,
                 },
                 now,
@@ -225,7 +228,9 @@ impl Laptop {
             self.sent.push(Sent {
                 at: self.elapsed(),
                 source: transmit.source,
-                destination: transmit.destination,
+                destination: match transmit.transport {
+                    Transport::Udp { port } => SocketAddr::new(transmit.destination, port),
+                },
                 request,
                 payload: transmit.payload,
             });

@@ -97,12 +97,12 @@ fn a_snapshot_is_announced_when_it_changes() {
     laptop.path(Some(path(1)), true);
     let payload = reply_to(&laptop.sent[0].request, ReplyCode::ACCEPTED, |_| {})
         .encode(&SecurityAssociation::open_mode());
-    let source = SocketAddr::from((AGENT, PORT));
     let destination = path(1).care_of.ip();
     laptop.node.handle_input(
         Datagram {
-            source,
+            source: AGENT.into(),
             destination,
+            transport: Transport::Udp { port: PORT },
             payload: &payload,
         },
         laptop.now,

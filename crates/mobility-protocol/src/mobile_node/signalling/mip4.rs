@@ -1,63 +1,23 @@
-//! The only place that knows by which protocol a home agent is spoken to: Mobile IPv4 registration
-//! (RFC 5944).
+//! Mobile IPv4 registration (RFC 5944) behind the core: a Binding Update becomes a Registration
+//! Request, a Registration Reply a Binding Acknowledgement.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::event::Refusal;
-use super::status::Drop;
+use super::super::status::Drop;
+use super::{BindingUpdate, Verdict};
 use crate::security::SecurityAssociation;
 use crate::wire::mip4::{
-    AuthenticationKind, Extension, Extensions, Identification, Message, Origin, PORT,
-    RegistrationReply, RegistrationRequest, ReplyCode, RequestFlags, UdpTunnelRequest,
+    AuthenticationKind, Extension, Extensions, Message, Origin, PORT, RegistrationReply,
+    RegistrationRequest, ReplyCode, RequestFlags, UdpTunnelRequest,
 };
-use crate::{CareOfAddress, HomeAddress, Identity, Lifetime};
+use crate::{Identity, Refusal, Transport};
 
-/// A Binding Update.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BindingUpdate<'a> {
-    pub(super) identity: &'a Identity,
-    /// `None` asks for one.
-    pub(super) home_address: Option<HomeAddress>,
-    pub(super) home_agent: IpAddr,
-    /// `None` means every one the home agent knows (a release only).
-    pub(super) care_of: Option<CareOfAddress>,
-    pub(super) lifetime: Lifetime,
-    pub(super) identification: Identification,
-}
+/// What a Registration Request goes in.
+pub(super) const TRANSPORT: Transport = Transport::Udp { port: PORT };
 
-/// A Binding Acknowledgement, not authenticated yet.
+/// A Registration Reply, not authenticated yet.
 #[derive(Debug, Clone)]
-pub(super) struct BindingAcknowledgement {
-    reply: RegistrationReply,
-}
-
-/// What a Binding Acknowledgement says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Accepted {
-        lifetime: Lifetime,
-        home_address: IpAddr,
-        home_agent: IpAddr,
-    },
-    /// The high half of the Identification is the home agent's clock.
-    WrongTime {
-        high: u32,
-    },
-    WrongHomeAgent {
-        right: IpAddr,
-    },
-    /// There is no such binding, or not at this care-of address.
-    Disowned(Refusal),
-    Refused(Refusal),
-}
-
-/// Whether home agents and paths with this address can be used at all.
-pub(super) fn is_supported(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_host(address),
-        IpAddr::V6(_) => false,
-    }
-}
+pub(super) struct Reply(RegistrationReply);
 
 /// Whether a single host on the internet could have this address.
 pub(super) fn is_host(address: Ipv4Addr) -> bool {
@@ -70,12 +30,13 @@ pub(super) fn is_host(address: Ipv4Addr) -> bool {
         || address.is_broadcast())
 }
 
-/// Where Binding Updates to this home agent go.
-pub(super) const fn destination(home_agent: IpAddr) -> SocketAddr {
-    SocketAddr::new(home_agent, PORT)
+/// Everything but "unspecified" (128), "insufficient resources" (130), a clock that differs (133)
+/// and "too many bindings" (135) is a matter of configuration.
+pub(super) const fn is_lasting(code: u8) -> bool {
+    !matches!(code, 128 | 130 | 133 | 135)
 }
 
-/// The octets of a Binding Update; `None` where its addresses are not of one family.
+/// The octets of a Registration Request; `None` where an address is not of IPv4.
 pub(super) fn encode(
     update: &BindingUpdate<'_>,
     association: &SecurityAssociation,
@@ -107,11 +68,11 @@ pub(super) fn encode(
     Some(request.encode(association))
 }
 
-impl BindingAcknowledgement {
-    /// The acknowledgement in these octets.
+impl Reply {
+    /// The reply in these octets.
     pub(super) fn decode(payload: &[u8]) -> Result<Self, Drop> {
         match Message::decode(payload).map_err(Drop::Malformed)? {
-            Message::RegistrationReply(reply) => Ok(Self { reply }),
+            Message::RegistrationReply(reply) => Ok(Self(reply)),
             Message::RegistrationRequest(_)
             | Message::TunnelData(_)
             | Message::Revocation(_)
@@ -125,11 +86,11 @@ impl BindingAcknowledgement {
 
     /// What ties it to its request.
     pub(super) const fn low(&self) -> u32 {
-        self.reply.identification.low()
+        self.0.identification.low()
     }
 
     pub(super) const fn code(&self) -> u8 {
-        self.reply.code.0
+        self.0.code.0
     }
 
     /// What it says, once it is known to come from who shares `association` with us.
@@ -141,7 +102,7 @@ impl BindingAcknowledgement {
         association: &SecurityAssociation,
         identity: &Identity,
     ) -> Result<Verdict, Drop> {
-        let code = self.reply.code;
+        let code = self.0.code;
         match code.origin() {
             Origin::HomeAgent => {}
             Origin::ForeignAgent => return Err(Drop::ForeignAgentDenial),
@@ -149,7 +110,7 @@ impl BindingAcknowledgement {
                 return Err(Drop::UnknownCode);
             }
         }
-        let extensions = &self.reply.extensions;
+        let extensions = &self.0.extensions;
         let Some(authentication) = extensions.mobile_home_authentication() else {
             return Err(if extensions.iter().any(is_mobile_home) {
                 Drop::AuthenticationRepeated
@@ -175,15 +136,15 @@ impl BindingAcknowledgement {
         };
         Ok(match code {
             code if code.is_accepted() => Verdict::Accepted {
-                lifetime: self.reply.lifetime,
-                home_address: self.reply.home_address.into(),
-                home_agent: self.reply.home_agent.into(),
+                lifetime: self.0.lifetime,
+                home_address: self.0.home_address.into(),
+                home_agent: self.0.home_agent.into(),
             },
             ReplyCode::IDENTIFICATION_MISMATCH => Verdict::WrongTime {
-                high: self.reply.identification.high(),
+                high: self.0.identification.high(),
             },
             ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS => Verdict::WrongHomeAgent {
-                right: self.reply.home_agent.into(),
+                right: self.0.home_agent.into(),
             },
             ReplyCode::ADMINISTRATIVELY_PROHIBITED => Verdict::Disowned(refusal),
             _ => Verdict::Refused(refusal),

@@ -4,27 +4,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::super::config::{Policy, is_unicast};
+use super::super::message::Reason;
 use super::admission::has_unprotected_udp_tunnel_request;
-use super::config::{Policy, is_unicast};
-use crate::Lifetime;
 use crate::pool::Pool;
-use crate::wire::mip4::iana::UdpTunnelReplyCode;
-use crate::wire::mip4::{
-    DynamicHomeAgentRole, Extension, RegistrationRequest, ReplyCode, RequestFlags, UdpTunnelReply,
-};
-
-/// What is granted beside the home address.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Grant {
-    pub(super) lifetime: Duration,
-    pub(super) udp_tunnel: Option<UdpTunnelReply>,
-}
+use crate::wire::mip4::{DynamicHomeAgentRole, Extension, RegistrationRequest, RequestFlags};
 
 /// IP protocol 4, as the UDP Tunnel Request names what to put into UDP.
 const IP_IN_IP: u8 = 4;
 
 /// What any request has to fulfil, whatever it asks for.
-pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<(), ReplyCode> {
+pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<(), Reason> {
     let extensions = &request.extensions;
     let co_located = request
         .flags
@@ -34,10 +24,10 @@ pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<()
     if has_unprotected_udp_tunnel_request(extensions) && co_located
         || extensions.udp_tunnel_request().is_some() && !co_located
     {
-        return Err(ReplyCode::POORLY_FORMED_REQUEST);
+        return Err(Reason::PoorlyFormed);
     }
     if extensions.has_critical_vendor() {
-        return Err(ReplyCode::VENDOR_EXTENSION_FROM_MOBILE_NODE);
+        return Err(Reason::NotUnderstood);
     }
     // RFC 4433, section 5.3.1: all zeros and all ones ask for whichever home agent this is.
     let any_home_agent = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].contains(&request.home_agent);
@@ -46,29 +36,29 @@ pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<()
             if agent.role == DynamicHomeAgentRole::Requested && agent.address != policy.address)
     });
     if asks_for_another || !any_home_agent && request.home_agent != policy.address {
-        return Err(ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS);
+        return Err(Reason::OtherHomeAgent);
     }
     Ok(())
 }
 
-/// What a request for a binding gets, apart from the home address.
+/// How long a binding is granted for, apart from whether there is a home address.
 pub(super) fn grant(
     policy: &Policy,
     pool: &Pool,
     request: &RegistrationRequest,
     source: IpAddr,
-) -> Result<Grant, ReplyCode> {
+) -> Result<Duration, Reason> {
     let flags = request.flags;
     // There are no foreign agents here: the care-of address is the mobile node's own.
     if !flags.contains(RequestFlags::DECAPSULATION_BY_MOBILE_NODE) {
-        return Err(ReplyCode::ADMINISTRATIVELY_PROHIBITED);
+        return Err(Reason::Prohibited);
     }
     if flags.contains(RequestFlags::MINIMAL_ENCAPSULATION) || flags.contains(RequestFlags::GRE) {
-        return Err(ReplyCode::ENCAPSULATION_UNAVAILABLE);
+        return Err(Reason::Encapsulation);
     }
     // The correspondents accept a home address only from here.
     if !flags.contains(RequestFlags::REVERSE_TUNNEL) {
-        return Err(ReplyCode::REVERSE_TUNNEL_MANDATORY);
+        return Err(Reason::ReverseTunnel);
     }
     let care_of = IpAddr::V4(request.care_of_address);
     let possible = is_unicast(request.care_of_address)
@@ -77,27 +67,13 @@ pub(super) fn grant(
     // RFC 3519, section 4.6: another source is a translator's, and nothing is tunnelled through
     // translators here.
     if !possible || source != care_of {
-        return Err(ReplyCode::ADMINISTRATIVELY_PROHIBITED);
+        return Err(Reason::CareOfAddress);
     }
-    let udp_tunnel = match request.extensions.udp_tunnel_request() {
+    match request.extensions.udp_tunnel_request() {
         Some(offer) if ![0, IP_IN_IP].contains(&offer.encapsulation) => {
-            return Err(ReplyCode::UDP_ENCAPSULATION_UNAVAILABLE);
+            Err(Reason::UdpEncapsulation)
         }
-        Some(offer) if offer.force => return Err(ReplyCode::ADMINISTRATIVELY_PROHIBITED),
-        Some(_) => Some(UdpTunnelReply {
-            code: UdpTunnelReplyCode::DECLINED,
-            forced: false,
-            keepalive_interval: 0,
-        }),
-        None => None,
-    };
-    let lifetime = match request.lifetime {
-        Lifetime::Finite(requested) => requested.min(policy.max_lifetime),
-        Lifetime::Infinite => policy.default_lifetime,
-        Lifetime::Zero => Duration::ZERO,
-    };
-    Ok(Grant {
-        lifetime,
-        udp_tunnel,
-    })
+        Some(offer) if offer.force => Err(Reason::Prohibited),
+        Some(_) | None => Ok(policy.lifetime(request.lifetime)),
+    }
 }

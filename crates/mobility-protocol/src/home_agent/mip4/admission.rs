@@ -3,38 +3,39 @@
 //! Anybody may send a datagram. Nothing here keeps state for the sender, and nothing is answered
 //! that was not authenticated (RFC 5944, section 3.8.2.1).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::config::{Policy, is_unicast};
-use super::counters::DropReason;
+use super::super::config::{Policy, is_unicast};
+use super::super::counters::DropReason;
 use crate::security::SecurityAssociation;
 use crate::wire::mip4::{
     Authentication, AuthenticationKind, DecodeError, Extension, Extensions, Frames, Message,
-    RegistrationRequest, ReplyCode,
+    RegistrationRequest,
 };
-use crate::{Datagram, Identity};
+use crate::{Datagram, Identity, Transport};
 
 /// A request with a valid authenticator.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) request: RegistrationRequest,
-    pub(super) source: SocketAddr,
     pub(super) identity: Identity,
     pub(super) association: Arc<SecurityAssociation>,
-    /// The code to answer with, whatever the request asks for.
-    pub(super) fault: Option<ReplyCode>,
+    /// It is to be told that it is malformed, whatever it asks for.
+    pub(super) malformed: bool,
 }
 
 pub(super) fn admit(policy: &Policy, datagram: &Datagram<'_>) -> Result<Admitted, DropReason> {
-    match datagram.source {
-        SocketAddr::V4(source) if source.port() != 0 && is_unicast(*source.ip()) => {}
-        SocketAddr::V4(_) | SocketAddr::V6(_) => return Err(DropReason::InvalidSource),
+    match (datagram.source, datagram.transport) {
+        (IpAddr::V4(source), Transport::Udp { port: 1.. }) if is_unicast(source) => {}
+        (IpAddr::V4(_) | IpAddr::V6(_), Transport::Udp { .. }) => {
+            return Err(DropReason::InvalidSource);
+        }
     }
-    let (request, fault) = match Message::decode(datagram.payload) {
-        Ok(Message::RegistrationRequest(request)) => (request, None),
+    let (request, malformed) = match Message::decode(datagram.payload) {
+        Ok(Message::RegistrationRequest(request)) => (request, false),
         Ok(_) => return Err(DropReason::UnexpectedMessage),
-        Err(error) => salvage(datagram.payload, error)?,
+        Err(error) => (salvage(datagram.payload, error)?, true),
     };
     let extensions = &request.extensions;
     if extensions.not_understood().is_some() || extensions.iter().any(is_for_somebody_else) {
@@ -54,21 +55,19 @@ pub(super) fn admit(policy: &Policy, datagram: &Datagram<'_>) -> Result<Admitted
         return Err(DropReason::AuthenticationFailed);
     }
     Ok(Admitted {
-        source: datagram.source,
         identity: identity.clone(),
         association: Arc::clone(association),
         request,
-        fault,
+        malformed,
     })
 }
 
 /// What of a malformed request is needed to say so to its sender, if it can be authenticated.
-fn salvage(
-    payload: &[u8],
-    error: DecodeError,
-) -> Result<(RegistrationRequest, Option<ReplyCode>), DropReason> {
-    let undecodable = DropReason::Undecodable(error);
-    let code = error.reply_code().ok_or(undecodable)?;
+fn salvage(payload: &[u8], error: DecodeError) -> Result<RegistrationRequest, DropReason> {
+    let undecodable = DropReason::Undecodable(error.drop_reason());
+    if error.reply_code().is_none() {
+        return Err(undecodable);
+    }
     let fixed = payload
         .get(..RegistrationRequest::FIXED_LENGTH)
         .ok_or(undecodable)?;
@@ -80,7 +79,7 @@ fn salvage(
         .filter_map(|frame| Extension::decode(&frame).ok())
         .collect();
     match request.extensions.mobile_home_authentication() {
-        Some(_) => Ok((request, Some(code))),
+        Some(_) => Ok(request),
         None => Err(undecodable),
     }
 }

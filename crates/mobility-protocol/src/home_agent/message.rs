@@ -1,0 +1,89 @@
+//! Binding Updates and Acknowledgements as the core of the home agent knows them: what either
+//! signalling protocol says, in the words of neither.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::security::SecurityAssociation;
+use crate::wire::mip4::Identification;
+use crate::{CareOfAddress, HomeAddress, Identity, Lifetime, Refusal, Transmit};
+
+/// A Binding Update with a valid authenticator.
+#[derive(Debug)]
+pub(super) struct BindingUpdate {
+    pub(super) identity: Identity,
+    pub(super) association: Arc<SecurityAssociation>,
+    /// `None` asks for one.
+    pub(super) home_address: Option<HomeAddress>,
+    pub(super) care_of: CareOfAddress,
+    pub(super) lifetime: Lifetime,
+    /// A deregistration that is about every care-of address, not only about the one it names.
+    pub(super) everywhere: bool,
+    pub(super) freshness: Identification,
+    /// What its protocol has against it, whatever it asks for and however old it is.
+    pub(super) malformed: Option<Reason>,
+    /// What its protocol has against it, whatever it asks for.
+    pub(super) unacceptable: Option<Reason>,
+    /// How long a binding would be granted for, or what its protocol has against one.
+    pub(super) grant: Result<Duration, Reason>,
+}
+
+impl BindingUpdate {
+    /// Whether it is about this home address: by naming it, or by leaving it open.
+    pub(super) fn names(&self, home_address: HomeAddress) -> bool {
+        self.home_address.is_none_or(|named| named == home_address)
+    }
+}
+
+/// Why a Binding Update is refused. Each protocol has its own numbers for these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It breaks the rules of its protocol.
+    PoorlyFormed,
+    /// It may be an old one sent again.
+    NotFresh,
+    /// Something that must be understood is not.
+    NotUnderstood,
+    /// It is meant for another home agent.
+    OtherHomeAgent,
+    /// This home agent doesn't do that.
+    Prohibited,
+    /// The care-of address is impossible, or not where it came from.
+    CareOfAddress,
+    /// The encapsulation asked for is not available.
+    Encapsulation,
+    /// Packets from the mobile node have to come through the tunnel.
+    ReverseTunnel,
+    /// The encapsulation in UDP asked for is not available.
+    UdpEncapsulation,
+    /// The home address is not this identity's.
+    NotItsHomeAddress,
+    /// There is no room.
+    Resources,
+}
+
+/// What a mobile node is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acknowledgement {
+    pub(super) outcome: Result<Lifetime, Denial>,
+    /// The one granted or, in a refusal, the one asked for.
+    pub(super) home_address: Option<HomeAddress>,
+}
+
+/// Why not, and what it takes to be fresh the next time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Denial {
+    pub(super) reason: Reason,
+    /// The seconds of the time that counts with this mobile node.
+    pub(super) clock: u32,
+}
+
+/// An Acknowledgement in the form of its protocol.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) transmit: Transmit,
+    /// The number that says how it went.
+    pub(super) code: Refusal,
+    /// The counter of that number.
+    pub(super) counter: &'static str,
+}

@@ -1,0 +1,168 @@
+//! Mobile IPv4 registration (RFC 5944) in front of the core: a Registration Request becomes a
+//! Binding Update, a Binding Acknowledgement a Registration Reply.
+
+mod admission;
+mod decision;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::config::Policy;
+use super::counters::DropReason;
+use super::message::{Acknowledgement, Answer, BindingUpdate, Reason};
+use crate::pool::Pool;
+use crate::wire::mip4::iana::UdpTunnelReplyCode;
+use crate::wire::mip4::{
+    Extension, Extensions, Identification, RegistrationReply, ReplyCode, RequestFlags,
+    UdpTunnelReply,
+};
+use crate::{Datagram, HomeAddress, Lifetime, Refusal, Transmit, Transport};
+
+/// What of a Registration Request its reply repeats or depends on.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    source: IpAddr,
+    transport: Transport,
+    identification: Identification,
+    simultaneous_bindings: bool,
+    udp_tunnel_offered: bool,
+}
+
+/// The Binding Update in this datagram, and how it is to be answered.
+pub(super) fn open(
+    policy: &Policy,
+    pool: &Pool,
+    datagram: &Datagram<'_>,
+) -> Result<(BindingUpdate, Envelope), DropReason> {
+    let admitted = admission::admit(policy, datagram)?;
+    let request = &admitted.request;
+    let envelope = Envelope {
+        source: datagram.source,
+        transport: datagram.transport,
+        identification: request.identification,
+        simultaneous_bindings: request.flags.contains(RequestFlags::SIMULTANEOUS_BINDINGS),
+        udp_tunnel_offered: request.extensions.udp_tunnel_request().is_some(),
+    };
+    let update = BindingUpdate {
+        home_address: (!request.home_address.is_unspecified())
+            .then(|| HomeAddress::from(request.home_address)),
+        care_of: request.care_of_address.into(),
+        lifetime: request.lifetime,
+        // RFC 5944, section 3.8.2.2.
+        everywhere: request.care_of_address == request.home_address,
+        freshness: request.identification,
+        malformed: admitted.malformed.then_some(Reason::PoorlyFormed),
+        unacceptable: decision::check(policy, request).err(),
+        grant: decision::grant(policy, pool, request, datagram.source),
+        identity: admitted.identity,
+        association: admitted.association,
+    };
+    Ok((update, envelope))
+}
+
+impl Envelope {
+    /// The Registration Reply that says this.
+    pub(super) fn answer(
+        &self,
+        policy: &Policy,
+        update: &BindingUpdate,
+        acknowledgement: &Acknowledgement,
+    ) -> Answer {
+        let bound = matches!(
+            acknowledgement.outcome,
+            Ok(Lifetime::Finite(_) | Lifetime::Infinite)
+        );
+        let code = match acknowledgement.outcome {
+            Ok(_) if bound && self.simultaneous_bindings => {
+                ReplyCode::ACCEPTED_WITHOUT_SIMULTANEOUS_BINDINGS
+            }
+            Ok(_) => ReplyCode::ACCEPTED,
+            Err(denial) => code(denial.reason),
+        };
+        let mut extensions = Extensions::new();
+        // RFC 2794, section 2: who is named in the request is named in the reply.
+        extensions.push(Extension::Nai(update.identity.clone()));
+        if bound && self.udp_tunnel_offered {
+            extensions.push(Extension::UdpTunnelReply(UdpTunnelReply {
+                code: UdpTunnelReplyCode::DECLINED,
+                forced: false,
+                keepalive_interval: 0,
+            }));
+        }
+        let reply = RegistrationReply {
+            code,
+            lifetime: acknowledgement.outcome.unwrap_or(Lifetime::Zero),
+            home_address: acknowledgement
+                .home_address
+                .map_or(Ipv4Addr::UNSPECIFIED, ipv4),
+            home_agent: policy.address,
+            identification: match acknowledgement.outcome {
+                Err(denial) if denial.reason == Reason::NotFresh => {
+                    self.identification.with_high(denial.clock)
+                }
+                Ok(_) | Err(_) => self.identification,
+            },
+            extensions,
+        };
+        Answer {
+            transmit: Transmit {
+                source: policy.address.into(),
+                interface: None,
+                destination: self.source,
+                transport: self.transport,
+                payload: reply.encode(&update.association),
+            },
+            code: Refusal {
+                code: code.0,
+                name: code.name(),
+            },
+            counter: REPLIES
+                .iter()
+                .find(|(_, known)| *known == code)
+                .map_or("reply_other", |(name, _)| name),
+        }
+    }
+}
+
+/// The codes this home agent answers with, and the names of their counters.
+const REPLIES: [(&str, ReplyCode); 11] = [
+    ("reply_0", ReplyCode::ACCEPTED),
+    ("reply_1", ReplyCode::ACCEPTED_WITHOUT_SIMULTANEOUS_BINDINGS),
+    ("reply_129", ReplyCode::ADMINISTRATIVELY_PROHIBITED),
+    ("reply_130", ReplyCode::INSUFFICIENT_RESOURCES),
+    ("reply_133", ReplyCode::IDENTIFICATION_MISMATCH),
+    ("reply_134", ReplyCode::POORLY_FORMED_REQUEST),
+    ("reply_136", ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS),
+    ("reply_138", ReplyCode::REVERSE_TUNNEL_MANDATORY),
+    ("reply_139", ReplyCode::ENCAPSULATION_UNAVAILABLE),
+    ("reply_140", ReplyCode::VENDOR_EXTENSION_FROM_MOBILE_NODE),
+    ("reply_142", ReplyCode::UDP_ENCAPSULATION_UNAVAILABLE),
+];
+
+/// The names of the counters of all answers.
+pub(super) fn counters() -> impl Iterator<Item = &'static str> {
+    REPLIES.iter().map(|(name, _)| *name)
+}
+
+const fn code(reason: Reason) -> ReplyCode {
+    match reason {
+        Reason::Prohibited | Reason::CareOfAddress | Reason::NotItsHomeAddress => {
+            ReplyCode::ADMINISTRATIVELY_PROHIBITED
+        }
+        Reason::Resources => ReplyCode::INSUFFICIENT_RESOURCES,
+        Reason::NotFresh => ReplyCode::IDENTIFICATION_MISMATCH,
+        Reason::PoorlyFormed => ReplyCode::POORLY_FORMED_REQUEST,
+        Reason::OtherHomeAgent => ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS,
+        Reason::ReverseTunnel => ReplyCode::REVERSE_TUNNEL_MANDATORY,
+        Reason::Encapsulation => ReplyCode::ENCAPSULATION_UNAVAILABLE,
+        Reason::NotUnderstood => ReplyCode::VENDOR_EXTENSION_FROM_MOBILE_NODE,
+        Reason::UdpEncapsulation => ReplyCode::UDP_ENCAPSULATION_UNAVAILABLE,
+    }
+}
+
+/// The pool has IPv4 prefixes only.
+const fn ipv4(home_address: HomeAddress) -> Ipv4Addr {
+    match home_address.ip() {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    }
+}
