@@ -24,7 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::signalling::{Received, SignallingSocket};
 use crate::state::{Keeper, StateDirectory};
 use crate::status;
-use crate::waiting::{Waiting, Wanted};
+use crate::waiting::Waiting;
 
 mod host;
 mod requests;
@@ -71,9 +71,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
                 daemon.sockets_ended(&ended.home_addresses, ended.overrun).await;
             }
             Some(asked) = daemon.questions.recv() => daemon.answer(asked),
-            Some(found) = daemon.lookups.join_next() => {
-                if let Ok(found) = found {
-                    daemon.found(found).await;
+            Some(lookup) = daemon.lookups.join_next() => {
+                if let Ok(lookup) = lookup {
+                    daemon.found(lookup).await;
                 }
             }
             _ = traffic.tick(), if daemon.has_bindings() => daemon.look_after_tunnels().await,
@@ -88,9 +88,6 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     daemon.stop().await
 }
 
-/// What a lookup for `mn-agent bind NAME` brought.
-type FoundByName = (Wanted, Result<name_relay::Found, name_relay::DiscoverError>);
-
 struct Daemon {
     config: Config,
     identity: Identity,
@@ -103,7 +100,7 @@ struct Daemon {
     discoveries: mpsc::Receiver<Discovery>,
     questions: mpsc::Receiver<Asked>,
     control: JoinHandle<()>,
-    lookups: JoinSet<FoundByName>,
+    lookups: JoinSet<requests::Lookup>,
     waiting: Waiting,
     /// Whose tunnels the data path has, and the paths they use now.
     in_use: BTreeMap<HomeAddress, (HomeAgentAddress, Path)>,

@@ -5,45 +5,72 @@ use std::fmt::Display;
 
 use control::Reply;
 use mobility_protocol::{HomeAddress, HomeAgentAddress};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// One who waits.
 pub(crate) enum Wanted {
     /// An answer the relay holds.
     Answer(oneshot::Sender<()>),
-    /// A command line.
+    /// A command line, which may want several bindings.
     Command {
         /// What it named.
         name: String,
-        /// Where it waits.
-        reply: oneshot::Sender<Reply>,
+        /// Where [`gather`] waits; it has room for all outcomes.
+        outcomes: mpsc::Sender<Outcome>,
     },
 }
 
-impl Wanted {
-    /// The name a command wants bound.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Answer(_) => "",
-            Self::Command { name, .. } => name,
+/// What became of one binding that a command line wanted: one line for a person.
+pub(crate) type Outcome = Result<String, String>;
+
+/// Answers a command line once each binding it wanted stands or has failed: it was done if one of
+/// them stands.
+pub(crate) async fn gather(
+    mut reply: oneshot::Sender<Reply>,
+    mut outcomes: mpsc::Receiver<Outcome>,
+) {
+    let mut stand = Vec::new();
+    let mut failed = Vec::new();
+    loop {
+        tokio::select! {
+            outcome = outcomes.recv() => match outcome {
+                Some(Ok(binding)) => stand.push(binding),
+                Some(Err(reason)) => failed.push(reason),
+                None if stand.is_empty() && failed.is_empty() => return,
+                None => break,
+            },
+            () = reply.closed() => return,
         }
     }
+    let answer = if stand.is_empty() {
+        Reply::failed(failed.join("; "))
+    } else {
+        stand.extend(
+            failed
+                .into_iter()
+                .map(|reason| format!("but not all of it: {reason}")),
+        );
+        Reply::done(stand.join("; "))
+    };
+    // Whoever asked may have gone away.
+    let _ = reply.send(answer);
+}
 
+impl Wanted {
     /// There will be no binding: applications connect without.
     pub(crate) fn failed(self, reason: impl Display) {
         match self {
             Self::Answer(ready) => drop(ready.send(())),
-            Self::Command { reply, .. } => drop(reply.send(Reply::failed(reason))),
+            Self::Command { outcomes, .. } => drop(outcomes.try_send(Err(reason.to_string()))),
         }
     }
 
     fn active(self, agent: HomeAgentAddress, home_address: HomeAddress) {
         match self {
             Self::Answer(ready) => drop(ready.send(())),
-            Self::Command { name, reply } => {
-                drop(reply.send(Reply::done(format!(
-                    "{name} is reached from {home_address} through {agent}"
-                ))));
+            Self::Command { name, outcomes } => {
+                let binding = format!("{name} is reached from {home_address} through {agent}");
+                drop(outcomes.try_send(Ok(binding)));
             }
         }
     }
@@ -51,7 +78,7 @@ impl Wanted {
     fn is_gone(&self) -> bool {
         match self {
             Self::Answer(ready) => ready.is_closed(),
-            Self::Command { reply, .. } => reply.is_closed(),
+            Self::Command { outcomes, .. } => outcomes.is_closed(),
         }
     }
 }

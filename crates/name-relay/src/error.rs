@@ -61,8 +61,8 @@ pub enum DiscoverError {
     /// The policy does not let this name lead to an agent.
     #[error("the policy does not permit an agent for `{0}`")]
     NotPermitted(String),
-    /// The name itself has no usable IPv4 address.
-    #[error("`{0}` has no IPv4 address")]
+    /// The name itself has no usable address.
+    #[error("`{0}` has no usable address")]
     NoAddress(String),
     /// There is no `cha.<name>`.
     #[error("`cha.{0}` does not exist")]

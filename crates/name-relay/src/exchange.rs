@@ -43,18 +43,18 @@ impl Exchange {
         if is_lost && let Some((_, again)) = self.probe(query) {
             probe = again;
         }
-        self.holder.hold(name, &correspondents, probe).await;
+        self.holder.hold(name, correspondents, probe).await;
         answer
     }
 
     /// Starts the lookup of the agent, where the query may lead to one.
     fn probe(&self, query: &Query) -> Option<(String, Probe)> {
-        let name = query.address_name()?;
+        let (name, family) = query.address_question()?;
         let text = names::text(name);
         if !self.policy.permits(&text) {
             return None;
         }
-        let probe = self.prober.begin(name, false)?;
+        let probe = self.prober.begin(name, family, false)?;
         Some((text, probe))
     }
 }

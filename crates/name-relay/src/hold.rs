@@ -1,6 +1,6 @@
 //! Holding an answer until the binding stands.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::counters::{Counter, Counters};
-use crate::lookup;
 use crate::prober::{Probe, Progress, Verdict};
 use crate::tasks::Tasks;
 
@@ -23,9 +22,9 @@ pub struct Discovery {
     /// The name that the application asked for, in lower case, without
     /// trailing dot.
     pub name: String,
-    /// The addresses that the answer gives for it.
+    /// The addresses that the answer gives for it, all of one family.
     pub correspondents: Vec<IpAddr>,
-    /// The addresses of `cha.<name>`.
+    /// The addresses of `cha.<name>`, of the same family.
     pub agents: Vec<IpAddr>,
     /// The answer leaves when this is fired or dropped, or when the hold has
     /// passed. Nobody listens where the agent was found only after the answer
@@ -61,7 +60,7 @@ impl Holder {
 
     /// Returns when the answer for `name` may leave: at once without an
     /// agent, else when the binding stands or the hold has passed.
-    pub(crate) async fn hold(&self, name: String, correspondents: &[Ipv4Addr], probe: Probe) {
+    pub(crate) async fn hold(&self, name: String, correspondents: Vec<IpAddr>, probe: Probe) {
         let now = Instant::now();
         let deadline = now + self.hold;
         let verdict = match probe {
@@ -86,7 +85,7 @@ impl Holder {
             &self.discoveries,
             Discovery {
                 name,
-                correspondents: lookup::as_ip(correspondents),
+                correspondents,
                 agents,
                 ready,
             },
@@ -110,13 +109,12 @@ impl Holder {
     fn follow(
         &self,
         name: String,
-        correspondents: &[Ipv4Addr],
+        correspondents: Vec<IpAddr>,
         mut progress: watch::Receiver<Progress>,
     ) {
         let Ok(permit) = Arc::clone(&self.late).try_acquire_owned() else {
             return;
         };
-        let correspondents = lookup::as_ip(correspondents);
         let discoveries = self.discoveries.clone();
         let counters = Arc::clone(&self.counters);
         self.tasks.spawn(async move {

@@ -8,6 +8,11 @@
 //! the mobile node has its binding (or `hold` has passed), so that `connect()`
 //! takes the home address by itself.
 //!
+//! A question for IPv4 addresses (A) looks for an agent at an IPv4 address, a
+//! question for IPv6 addresses (AAAA) for one at an IPv6 address. The two are
+//! held apart, so an application that races both families (RFC 8305) finds
+//! each of them as soon as it would alone.
+//!
 //! # Who may send
 //! Queries are taken from this host only: from loopback addresses and from the
 //! listening address itself. Answers are taken from the name server that was
@@ -24,6 +29,7 @@ mod config;
 mod counters;
 mod error;
 mod exchange;
+mod family;
 mod hold;
 mod lookup;
 mod message;

@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::Name;
 use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -19,6 +19,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use crate::family::Family;
 use crate::message;
 use crate::socket::Sockets;
 
@@ -30,12 +31,12 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// cannot tell (RFC 2308 7.1).
 const UNSURE_TTL: Duration = Duration::from_secs(5);
 
-/// What is known of the IPv4 addresses of a name.
+/// What is known of a name's addresses of one family.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// The addresses, and the name that has them at the end of all aliases.
     Addresses {
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
         owner: Name,
         ttl: Duration,
     },
@@ -65,10 +66,11 @@ impl Resolver {
         )
     }
 
-    /// The IPv4 addresses of `name`, asking the name servers in `order`.
-    pub(crate) async fn ipv4(
+    /// The addresses of `name`, asking the name servers in `order`.
+    pub(crate) async fn addresses(
         &self,
         name: Name,
+        family: Family,
         order: impl IntoIterator<Item = SocketAddr>,
     ) -> Answer {
         let mut failed = Answer::Failed {
@@ -78,7 +80,7 @@ impl Resolver {
             let Some((_, resolver)) = self.0.iter().find(|(other, _)| *other == server) else {
                 continue;
             };
-            match ask(resolver, name.clone()).await {
+            match ask(resolver, name.clone(), family).await {
                 Answer::Failed { ttl } => failed = Answer::Failed { ttl },
                 answer @ (Answer::Addresses { .. } | Answer::Nothing { .. }) => return answer,
             }
@@ -110,9 +112,10 @@ fn build(server: SocketAddr, sockets: Sockets) -> Result<HickoryResolver<Provide
         .build()
 }
 
-async fn ask(resolver: &HickoryResolver<Provider>, mut name: Name) -> Answer {
+async fn ask(resolver: &HickoryResolver<Provider>, mut name: Name, family: Family) -> Answer {
     name.set_fqdn(true);
-    let lookup = match timeout(SERVER_PATIENCE, resolver.lookup(name, RecordType::A)).await {
+    let asked = resolver.lookup(name, family.record_type());
+    let lookup = match timeout(SERVER_PATIENCE, asked).await {
         Ok(Ok(lookup)) => lookup,
         Ok(Err(error)) => return failure(&error),
         Err(_elapsed) => {
@@ -126,11 +129,12 @@ async fn ask(resolver: &HickoryResolver<Provider>, mut name: Name) -> Answer {
     let mut ttl = u32::MAX;
     for record in lookup.answers() {
         ttl = ttl.min(record.ttl);
-        if let RData::A(address) = &record.data
-            && message::is_usable(address.0)
+        if let Some(address) = record.data.ip_addr()
+            && family.has(address)
+            && message::is_usable(address)
         {
             owner = Some(record.name.clone());
-            addresses.push(address.0);
+            addresses.push(address);
         }
     }
     match owner {
@@ -214,9 +218,4 @@ impl RuntimeProvider for Provider {
         let sockets = self.sockets.clone();
         Box::pin(async move { sockets.udp(local) })
     }
-}
-
-/// The usable addresses as the agents' users take them.
-pub(crate) fn as_ip(addresses: &[Ipv4Addr]) -> Vec<IpAddr> {
-    addresses.iter().copied().map(IpAddr::V4).collect()
 }

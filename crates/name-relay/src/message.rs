@@ -3,15 +3,13 @@
 //! octets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hickory_proto::rr::Name;
+use hickory_proto::rr::{Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
-/// Record type A.
-const TYPE_A: u16 = 1;
-/// Record type CNAME.
-const TYPE_CNAME: u16 = 5;
+use crate::family::Family;
+
 /// Class IN.
 const CLASS_IN: u16 = 1;
 
@@ -32,8 +30,15 @@ const MAX_ADDRESSES: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) name: Name,
-    pub(crate) kind: u16,
+    pub(crate) kind: RecordType,
     pub(crate) class: u16,
+}
+
+impl Question {
+    /// The family of the addresses that this asks for, if it does.
+    fn family(&self) -> Option<Family> {
+        Family::of_record_type(self.kind).filter(|_| self.class == CLASS_IN)
+    }
 }
 
 /// A query as it came, with the parts that the relay looks at.
@@ -94,13 +99,11 @@ impl Query {
             .unwrap_or_default()
     }
 
-    /// The name, if this asks for its IPv4 addresses.
-    pub(crate) fn address_name(&self) -> Option<&Name> {
+    /// The name and the family, if this asks for addresses.
+    pub(crate) fn address_question(&self) -> Option<(&Name, Family)> {
         let is_standard = self.bytes.get(2).is_some_and(|flags| flags & OPCODE == 0);
-        self.question
-            .as_ref()
-            .filter(|question| is_standard && question.kind == TYPE_A && question.class == CLASS_IN)
-            .map(|question| &question.name)
+        let question = self.question.as_ref().filter(|_| is_standard)?;
+        Some((&question.name, question.family()?))
     }
 
     /// The same octets under another id.
@@ -169,19 +172,33 @@ pub(crate) fn is_refusal(answer: &[u8]) -> bool {
     })
 }
 
-/// The IPv4 addresses of an answer, through its aliases, in their order. None
-/// where the answer is an error or truncated (the asker will come again).
-pub(crate) fn addresses(answer: &[u8]) -> Vec<Ipv4Addr> {
+/// The addresses of an answer that are of the family it was asked for, through
+/// its aliases, in their order. None where the answer is an error or truncated
+/// (the asker will come again).
+pub(crate) fn addresses(answer: &[u8]) -> Vec<IpAddr> {
     read_addresses(answer).unwrap_or_default()
 }
 
 /// Whether a packet could be sent to this address through a tunnel.
-pub(crate) fn is_usable(address: Ipv4Addr) -> bool {
-    !(address.is_unspecified()
-        || address.is_loopback()
+pub(crate) fn is_usable(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_usable_ipv4(address),
+        IpAddr::V6(address) => is_usable_ipv6(address),
+    }
+}
+
+fn is_usable_ipv4(address: Ipv4Addr) -> bool {
+    !(address.is_loopback()
         || address.is_multicast()
         || address.is_broadcast()
         || address.octets()[0] == 0)
+}
+
+/// `::/8` holds the unspecified address, loopback and what stands for IPv4:
+/// mapped addresses and the well-known prefix of translators (RFC 6052 2.1),
+/// behind which no agent speaks Mobile IPv6.
+fn is_usable_ipv6(address: Ipv6Addr) -> bool {
+    !(address.is_multicast() || address.is_unicast_link_local() || address.octets()[0] == 0)
 }
 
 struct ResponseCode;
@@ -235,12 +252,12 @@ fn body(bytes: &[u8]) -> Option<BinDecoder<'_>> {
 fn read_question(decoder: &mut BinDecoder<'_>) -> Result<Question, DecodeError> {
     Ok(Question {
         name: Name::read(decoder)?,
-        kind: decoder.read_u16()?.unverified(),
+        kind: RecordType::read(decoder)?,
         class: decoder.read_u16()?.unverified(),
     })
 }
 
-fn read_addresses(answer: &[u8]) -> Option<Vec<Ipv4Addr>> {
+fn read_addresses(answer: &[u8]) -> Option<Vec<IpAddr>> {
     let header = Header::read(answer)?;
     if header.flags & FLAG_TRUNCATED != 0
         || header.response_code() != ResponseCode::NO_ERROR
@@ -250,8 +267,9 @@ fn read_addresses(answer: &[u8]) -> Option<Vec<Ipv4Addr>> {
     }
     let mut decoder = body(answer)?;
     let question = read_question(&mut decoder).ok()?;
+    let family = question.family()?;
     let mut aliases: BTreeMap<Name, Name> = BTreeMap::new();
-    let mut found: Vec<(Name, Ipv4Addr)> = Vec::new();
+    let mut found: Vec<(Name, IpAddr)> = Vec::new();
     for _ in 0..header.answers {
         let Ok(record) = read_record(&mut decoder) else {
             break;
@@ -275,7 +293,7 @@ fn read_addresses(answer: &[u8]) -> Option<Vec<Ipv4Addr>> {
     Some(
         found
             .into_iter()
-            .filter(|(name, address)| name == owner && is_usable(*address))
+            .filter(|(name, address)| name == owner && family.has(*address) && is_usable(*address))
             .map(|(_, address)| address)
             .filter(|address| seen.insert(*address))
             .take(MAX_ADDRESSES)
@@ -284,23 +302,26 @@ fn read_addresses(answer: &[u8]) -> Option<Vec<Ipv4Addr>> {
 }
 
 enum Data {
-    Address(Ipv4Addr),
+    Address(IpAddr),
     Alias(Name),
 }
 
 fn read_record(decoder: &mut BinDecoder<'_>) -> Result<(Name, Option<Data>), DecodeError> {
     let owner = Name::read(decoder)?;
-    let kind = decoder.read_u16()?.unverified();
+    let kind = RecordType::read(decoder)?;
     let class = decoder.read_u16()?.unverified();
     let _ttl = decoder.read_u32()?.unverified();
     let length = decoder.read_u16()?.unverified();
     let start = decoder.index();
     let data = decoder.read_slice(usize::from(length))?.unverified();
     let data = match (class, kind) {
-        (CLASS_IN, TYPE_A) => <[u8; 4]>::try_from(data)
+        (CLASS_IN, RecordType::A) => <[u8; 4]>::try_from(data)
             .ok()
             .map(|octets| Data::Address(octets.into())),
-        (CLASS_IN, TYPE_CNAME) => match u16::try_from(start) {
+        (CLASS_IN, RecordType::AAAA) => <[u8; 16]>::try_from(data)
+            .ok()
+            .map(|octets| Data::Address(octets.into())),
+        (CLASS_IN, RecordType::CNAME) => match u16::try_from(start) {
             Ok(start) => Some(Data::Alias(Name::read(&mut decoder.clone(start))?)),
             Err(_beyond) => None,
         },

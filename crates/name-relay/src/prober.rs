@@ -11,18 +11,19 @@ use tokio::time::{Instant, timeout};
 
 use crate::cache::TtlCache;
 use crate::counters::{Counter, Counters};
-use crate::lookup::{self, Answer, Resolver};
+use crate::family::Family;
+use crate::lookup::{Answer, Resolver};
 use crate::names;
 use crate::socket::Sockets;
 use crate::tasks::Tasks;
 use crate::upstream::{PATIENCE, Servers, Upstreams};
 
-/// The most names of which the verdict is remembered.
-const MAX_VERDICTS: usize = 4096;
-/// The most zones of which the wildcard is remembered.
-const MAX_WILDCARDS: usize = 1024;
-/// The most names that are looked up at once.
-const MAX_RUNNING: usize = 128;
+/// The most verdicts that are remembered.
+const MAX_VERDICTS: usize = 8192;
+/// The most answers of wildcards that are remembered.
+const MAX_WILDCARDS: usize = 2048;
+/// The most agents that are looked up at once.
+const MAX_RUNNING: usize = 256;
 /// No agent is believed in for longer than this.
 const MAX_POSITIVE_TTL: Duration = Duration::from_secs(3600);
 /// No agent is ruled out for longer than this.
@@ -30,7 +31,10 @@ const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(900);
 /// Octets of randomness in the name that only a wildcard answers for.
 const STRANGER_LENGTH: usize = 10;
 
-/// Whether a name has an agent.
+/// A name, and the family in which its agent is sought.
+type Subject = (Family, String);
+
+/// Whether a name has an agent of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Agents(Vec<IpAddr>),
@@ -84,9 +88,9 @@ pub(crate) struct Prober {
 struct State {
     servers: Servers,
     resolver: Resolver,
-    verdicts: TtlCache<Verdict>,
-    wildcards: TtlCache<Answer>,
-    running: BTreeMap<String, (u64, watch::Receiver<Progress>)>,
+    verdicts: TtlCache<Subject, Verdict>,
+    wildcards: TtlCache<Subject, Answer>,
+    running: BTreeMap<Subject, (u64, watch::Receiver<Progress>)>,
     serial: u64,
 }
 
@@ -119,9 +123,14 @@ impl Prober {
 
     /// Starts to look for the agent of `name`, or joins who already does.
     /// `again` asks anew where the memory says that there is none.
-    pub(crate) fn begin(self: &Arc<Self>, name: &Name, again: bool) -> Option<Probe> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        name: &Name,
+        family: Family,
+        again: bool,
+    ) -> Option<Probe> {
         let agent = names::agent_name(name)?;
-        let key = names::text(name);
+        let key = (family, names::text(name));
         let mut state = self.state();
         if let Some(verdict) = state.verdicts.lookup(&key, Instant::now())
             && (!again || matches!(verdict, Verdict::Agents(_)))
@@ -143,6 +152,7 @@ impl Prober {
         state.running.insert(key.clone(), (serial, running.clone()));
         let search = Search {
             name: name.clone(),
+            family,
             agent,
             resolver: state.resolver.clone(),
             order: self.upstreams.current_order(),
@@ -161,11 +171,11 @@ impl Prober {
         Some(Probe::Running(running))
     }
 
-    /// The IPv4 addresses of a name itself.
-    pub(crate) async fn addresses(&self, name: &Name) -> Answer {
+    /// The addresses of a name itself.
+    pub(crate) async fn addresses(&self, name: &Name, family: Family) -> Answer {
         let resolver = self.state().resolver.clone();
         let order = self.upstreams.current_order();
-        let lookup = resolver.ipv4(name.clone(), order);
+        let lookup = resolver.addresses(name.clone(), family, order);
         timeout(PATIENCE, lookup).await.unwrap_or(Answer::Failed {
             ttl: Duration::ZERO,
         })
@@ -186,7 +196,7 @@ impl Prober {
         state
     }
 
-    fn remember(&self, key: String, serial: u64, findings: &Findings) {
+    fn remember(&self, key: Subject, serial: u64, findings: &Findings) {
         match findings.verdict {
             Verdict::Wildcard => self.counters.count(Counter::DropWildcard),
             Verdict::Failed => self.counters.count(Counter::ChaLookupFailures),
@@ -217,6 +227,7 @@ impl Prober {
 /// One lookup of an agent.
 struct Search {
     name: Name,
+    family: Family,
     agent: Name,
     resolver: Resolver,
     order: Vec<SocketAddr>,
@@ -245,11 +256,15 @@ impl Search {
     /// Asks for the agent and, beside it, for a name that only a wildcard
     /// answers for, so that the check delays nobody who has no agent.
     async fn run(self, progress: &watch::Sender<Progress>) -> Findings {
-        let agent = self.resolver.ipv4(self.agent, self.order.clone());
+        let ask = |name| {
+            self.resolver
+                .addresses(name, self.family, self.order.clone())
+        };
+        let agent = ask(self.agent);
         let stranger = async {
             match (self.wildcard, stranger(&self.name)) {
                 (Some(known), _) => (known, false),
-                (None, Some(name)) => (self.resolver.ipv4(name, self.order.clone()).await, true),
+                (None, Some(name)) => (ask(name).await, true),
                 (None, None) => (
                     Answer::Failed {
                         ttl: Duration::ZERO,
@@ -283,7 +298,7 @@ impl Search {
         let verdict = if is_same(&strangers, &addresses, &owner) {
             Verdict::Wildcard
         } else {
-            Verdict::Agents(lookup::as_ip(&addresses))
+            Verdict::Agents(addresses)
         };
         Findings {
             verdict,
@@ -305,7 +320,7 @@ impl Findings {
 
 /// Whether the stranger has an address of the agent's, or is an alias of the
 /// same name (whose addresses may rotate).
-fn is_same(stranger: &Answer, addresses: &[std::net::Ipv4Addr], owner: &Name) -> bool {
+fn is_same(stranger: &Answer, addresses: &[IpAddr], owner: &Name) -> bool {
     match stranger {
         Answer::Addresses {
             addresses: others,

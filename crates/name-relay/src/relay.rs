@@ -15,8 +15,9 @@ use crate::config::{Mode, RelayConfig};
 use crate::counters::{Counter, Counters};
 use crate::error::{DiscoverError, Error};
 use crate::exchange::Exchange;
+use crate::family::Family;
 use crate::hold::{Discovery, Holder};
-use crate::lookup::{self, Answer};
+use crate::lookup::Answer;
 use crate::prober::{Probe, Prober, Progress, Verdict};
 use crate::resolv_conf::{Follower, Installation};
 use crate::socket::Sockets;
@@ -27,12 +28,12 @@ use crate::{names, tcp, udp};
 /// How often a free port is sought that is free for both UDP and TCP.
 const PORT_ATTEMPTS: usize = 16;
 
-/// A name and its agent.
+/// A name and its agent, in one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The addresses of the name itself.
+    /// The addresses of the name itself, all of one family; never empty.
     pub correspondents: Vec<IpAddr>,
-    /// The addresses of `cha.<name>`.
+    /// The addresses of `cha.<name>`, of the same family; never empty.
     pub agents: Vec<IpAddr>,
 }
 
@@ -160,12 +161,14 @@ impl Relay {
         })
     }
 
-    /// Looks up the agent of `name`, and the addresses of `name` itself. A
-    /// known agent is taken from memory; that there is none is asked anew.
+    /// Looks up the agent of `name`, and the addresses of `name` itself, in
+    /// both families at once; what is found in IPv4 comes before what is found
+    /// in IPv6. A known agent is taken from memory; that there is none is asked
+    /// anew.
     ///
     /// # Errors
-    /// Why there is no agent.
-    pub async fn discover(&self, name: &str) -> Result<Found, DiscoverError> {
+    /// Why there is no agent in either family.
+    pub async fn discover(&self, name: &str) -> Result<Vec<Found>, DiscoverError> {
         let mut parsed = Name::from_str_relaxed(name)
             .map_err(|_malformed| DiscoverError::InvalidName(name.to_owned()))?;
         parsed.set_fqdn(true);
@@ -176,33 +179,22 @@ impl Relay {
         if !self.exchange.policy.permits(&text) {
             return Err(DiscoverError::NotPermitted(text));
         }
-        let prober = &self.exchange.prober;
-        let (verdict, answer) = tokio::join!(
-            async {
-                match prober.begin(&parsed, true) {
-                    Some(probe) => verdict(probe).await,
-                    None => Verdict::Failed,
-                }
-            },
-            prober.addresses(&parsed),
+        let (ipv4, ipv6) = tokio::join!(
+            self.discover_in(Family::Ipv4, &parsed, &text),
+            self.discover_in(Family::Ipv6, &parsed, &text),
         );
-        let correspondents = match answer {
-            Answer::Addresses { addresses, .. } => lookup::as_ip(&addresses),
-            Answer::Nothing { .. } => return Err(DiscoverError::NoAddress(text)),
-            Answer::Failed { .. } => return Err(DiscoverError::NoAnswer(text)),
-        };
-        match verdict {
-            Verdict::Agents(agents) => {
-                self.counters.count(Counter::ChaFound);
-                Ok(Found {
-                    correspondents,
-                    agents,
-                })
-            }
-            Verdict::NoAgent => Err(DiscoverError::NoAgent(text)),
-            Verdict::Wildcard => Err(DiscoverError::Wildcard(text)),
-            Verdict::Failed => Err(DiscoverError::NoAnswer(text)),
+        let (found, obstacles): (Vec<_>, Vec<_>) =
+            [ipv4, ipv6].into_iter().partition(Result::is_ok);
+        let found: Vec<Found> = found.into_iter().flatten().collect();
+        if !found.is_empty() {
+            return Ok(found);
         }
+        // A name has often no address in one family: the other tells more.
+        Err(obstacles
+            .into_iter()
+            .filter_map(Result::err)
+            .find(|obstacle| !matches!(obstacle, DiscoverError::NoAddress(_)))
+            .unwrap_or(DiscoverError::NoAddress(text)))
     }
 
     /// Where the relay listens.
@@ -236,6 +228,44 @@ impl Relay {
         };
         self.tasks.end().await;
         restored
+    }
+}
+
+impl Relay {
+    async fn discover_in(
+        &self,
+        family: Family,
+        name: &Name,
+        text: &str,
+    ) -> Result<Found, DiscoverError> {
+        let prober = &self.exchange.prober;
+        let (verdict, answer) = tokio::join!(
+            async {
+                match prober.begin(name, family, true) {
+                    Some(probe) => verdict(probe).await,
+                    None => Verdict::Failed,
+                }
+            },
+            prober.addresses(name, family),
+        );
+        let text = text.to_owned();
+        let correspondents = match answer {
+            Answer::Addresses { addresses, .. } => addresses,
+            Answer::Nothing { .. } => return Err(DiscoverError::NoAddress(text)),
+            Answer::Failed { .. } => return Err(DiscoverError::NoAnswer(text)),
+        };
+        match verdict {
+            Verdict::Agents(agents) => {
+                self.counters.count(Counter::ChaFound);
+                Ok(Found {
+                    correspondents,
+                    agents,
+                })
+            }
+            Verdict::NoAgent => Err(DiscoverError::NoAgent(text)),
+            Verdict::Wildcard => Err(DiscoverError::Wildcard(text)),
+            Verdict::Failed => Err(DiscoverError::NoAnswer(text)),
+        }
     }
 }
 

@@ -8,11 +8,19 @@ use control::server::Asked;
 use control::{Reply, Request};
 use mobility_protocol::HomeAgentAddress;
 use mobility_protocol::security::SecurityAssociation;
-use name_relay::Discovery;
+use name_relay::{DiscoverError, Discovery, Found};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Daemon, FoundByName};
+use super::Daemon;
 use crate::status;
-use crate::waiting::Wanted;
+use crate::waiting::{self, Wanted};
+
+/// What the lookup for `mn-agent bind NAME` brought.
+pub(super) struct Lookup {
+    name: String,
+    reply: oneshot::Sender<Reply>,
+    result: Result<Vec<Found>, DiscoverError>,
+}
 
 impl Daemon {
     /// A name with a home agent was looked up: the answer waits for the binding.
@@ -27,14 +35,30 @@ impl Daemon {
             .await;
     }
 
-    pub(super) async fn found(&mut self, (wanted, result): FoundByName) {
-        match result {
-            Ok(found) => {
-                let name = wanted.name().to_owned();
-                self.bind(&name, &found.correspondents, &found.agents, wanted)
-                    .await;
-            }
-            Err(error) => wanted.failed(&error),
+    /// A name was to be bound: in each family that has a home agent.
+    pub(super) async fn found(&mut self, lookup: Lookup) {
+        let Lookup {
+            name,
+            reply,
+            result,
+        } = lookup;
+        let families = match result {
+            Ok(families) => families,
+            // Whoever asked may have gone away.
+            Err(error) => return drop(reply.send(Reply::failed(error))),
+        };
+        let (outcomes, gathered) = mpsc::channel(families.len().max(1));
+        tokio::spawn(waiting::gather(reply, gathered));
+        for Found {
+            correspondents,
+            agents,
+        } in families
+        {
+            let wanted = Wanted::Command {
+                name: name.clone(),
+                outcomes: outcomes.clone(),
+            };
+            self.bind(&name, &correspondents, &agents, wanted).await;
         }
     }
 
@@ -45,8 +69,8 @@ impl Daemon {
         agents: &[IpAddr],
         wanted: Wanted,
     ) {
-        let Some(address) = agents.iter().find(|agent| agent.is_ipv4()) else {
-            return wanted.failed("the home agent has no IPv4 address");
+        let Some(address) = agents.first() else {
+            return wanted.failed("the home agent has no address");
         };
         let agent = HomeAgentAddress(*address);
         let association = self.association(name, agent);
@@ -83,7 +107,11 @@ impl Daemon {
                 let relay = Arc::clone(&self.relay);
                 self.lookups.spawn(async move {
                     let result = relay.discover(&name).await;
-                    (Wanted::Command { name, reply }, result)
+                    Lookup {
+                        name,
+                        reply,
+                        result,
+                    }
                 });
                 return;
             }

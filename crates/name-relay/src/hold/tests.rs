@@ -37,9 +37,9 @@ impl Bench {
     /// How long an answer is held.
     async fn held(&self, probe: Probe) -> Duration {
         let began = Instant::now();
-        let correspondents = [[192, 0, 2, 1].into()];
+        let correspondents = vec![[192, 0, 2, 1].into()];
         self.holder
-            .hold("server.example".into(), &correspondents, probe)
+            .hold("server.example".into(), correspondents, probe)
             .await;
         began.elapsed()
     }
@@ -107,11 +107,9 @@ async fn the_answer_leaves_the_moment_the_binding_stands() {
     let holder = Arc::clone(&bench.holder);
     let held = tokio::spawn(async move {
         let began = Instant::now();
-        let correspondents = [[192, 0, 2, 1].into()];
+        let correspondents = vec![[192, 0, 2, 1].into()];
         let probe = Probe::Known(agents());
-        holder
-            .hold("x.example".into(), &correspondents, probe)
-            .await;
+        holder.hold("x.example".into(), correspondents, probe).await;
         began.elapsed()
     });
     let discovery = bench.discoveries.recv().await.unwrap();

@@ -2,7 +2,7 @@
 //! remembers exactly what it was asked.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,8 +68,15 @@ pub struct Fake {
 
 impl Fake {
     pub async fn start(handler: impl Fn(&Request) -> Vec<Reply> + Send + Sync + 'static) -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), handler).await
+    }
+
+    pub async fn start_on(
+        host: IpAddr,
+        handler: impl Fn(&Request) -> Vec<Reply> + Send + Sync + 'static,
+    ) -> Self {
         for _ in 0..64 {
-            let free = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let free = UdpSocket::bind((host, 0)).await.unwrap();
             let address = free.local_addr().unwrap();
             let Ok(listener) = TcpListener::bind(address).await else {
                 continue;
@@ -229,7 +236,7 @@ async fn serve_tcp(
 /// What a zone says about one name.
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     pub after: Duration,
     pub ttl: u32,
     /// No answer at all.
@@ -253,11 +260,11 @@ impl Zone {
         }
     }
 
-    pub fn with(self, name: &str, address: [u8; 4]) -> Self {
+    pub fn with(self, name: &str, address: impl Into<IpAddr>) -> Self {
         self.slow(name, address, Duration::ZERO)
     }
 
-    pub fn slow(mut self, name: &str, address: [u8; 4], after: Duration) -> Self {
+    pub fn slow(mut self, name: &str, address: impl Into<IpAddr>, after: Duration) -> Self {
         let entry = self.entries.entry(name.to_owned()).or_insert(Entry {
             ttl: 60,
             ..Entry::default()
@@ -281,11 +288,9 @@ impl Zone {
             if entry.silent {
                 return vec![];
             }
-            let bytes = if request.kind() == A && !entry.addresses.is_empty() {
-                answer(&request.bytes, entry.ttl, &entry.addresses)
-            } else {
-                response(&request.bytes, NO_ERROR)
-            };
+            let mut addresses = entry.addresses.clone();
+            addresses.retain(|address| type_of(*address) == request.kind());
+            let bytes = answer(&request.bytes, entry.ttl, &addresses);
             vec![Reply {
                 bytes,
                 after: entry.after,
@@ -315,16 +320,24 @@ pub fn response(query: &[u8], code: u8) -> Vec<u8> {
 }
 
 /// A response with addresses of the name that was asked for.
-pub fn answer(query: &[u8], ttl: u32, addresses: &[Ipv4Addr]) -> Vec<u8> {
+pub fn answer(query: &[u8], ttl: u32, addresses: &[IpAddr]) -> Vec<u8> {
     let mut bytes = response(query, NO_ERROR);
     bytes[7] = addresses.len().try_into().unwrap();
     for address in addresses {
-        bytes.extend([0xc0, 12, 0, 1, 0, 1]);
+        bytes.extend([0xc0, 12]);
+        bytes.extend(type_of(*address).to_be_bytes());
+        bytes.extend([0, 1]);
         bytes.extend(ttl.to_be_bytes());
-        bytes.extend([0, 4]);
-        bytes.extend(address.octets());
+        match address {
+            IpAddr::V4(address) => bytes.extend([&[0, 4], &address.octets()[..]].concat()),
+            IpAddr::V6(address) => bytes.extend([&[0, 16], &address.octets()[..]].concat()),
+        }
     }
     bytes
+}
+
+fn type_of(address: IpAddr) -> u16 {
+    if address.is_ipv4() { A } else { AAAA }
 }
 
 /// A response through an alias.
@@ -418,7 +431,11 @@ pub struct Client(UdpSocket);
 
 impl Client {
     pub async fn of(relay: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let local: IpAddr = match relay {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let socket = UdpSocket::bind((local, 0)).await.unwrap();
         socket.connect(relay).await.unwrap();
         Self(socket)
     }

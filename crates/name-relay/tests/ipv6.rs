@@ -1,0 +1,242 @@
+//! IPv6 as IPv4: each family is asked, discovered and held by itself, over
+//! name servers and listening addresses of either.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared with other tests"
+)]
+mod fake;
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use fake::{A, AAAA, Client, Entry, Fake, Zone, counter, framed, query};
+use name_relay::{DiscoverError, Discovery, Found, Mode, Relay, RelayConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+const SERVER: [u8; 4] = [192, 0, 2, 1];
+const AGENT: [u8; 4] = [198, 51, 100, 7];
+const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+const AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7);
+/// Far beyond any delay that a busy machine adds.
+const LONG: Duration = Duration::from_secs(4);
+const MS: Duration = Duration::from_millis(1);
+
+fn start(upstream: SocketAddr) -> (Relay, mpsc::Receiver<Discovery>) {
+    let (sender, receiver) = mpsc::channel(4);
+    let config = RelayConfig {
+        mode: Mode::Manual,
+        listen: "127.0.0.1:0".parse().unwrap(),
+        upstream: vec![upstream],
+        hold: LONG,
+        ..RelayConfig::default()
+    };
+    (Relay::start(config, sender).unwrap(), receiver)
+}
+
+/// A server and its agent in both families.
+fn dual() -> Zone {
+    Zone::new()
+        .with("server.example", SERVER)
+        .with("server.example", SERVER6)
+        .with("cha.server.example", AGENT)
+        .with("cha.server.example", AGENT6)
+}
+
+async fn discovery(receiver: &mut mpsc::Receiver<Discovery>) -> Discovery {
+    tokio::time::timeout(LONG, receiver.recv())
+        .await
+        .expect("a discovery")
+        .expect("the relay runs")
+}
+
+#[tokio::test]
+async fn both_questions_of_one_socket_are_held_each_by_itself() {
+    let server = Fake::start(dual().handler()).await;
+    let (relay, mut discoveries) = start(server.address);
+    // As getaddrinfo does: one socket, both questions at once.
+    let client = Client::of(relay.local_addr()).await;
+    client.send(&query(1, "server.example", A)).await;
+    client.send(&query(2, "server.example", AAAA)).await;
+    let first = discovery(&mut discoveries).await;
+    let second = discovery(&mut discoveries).await;
+    let (ipv4, ipv6) = if first.agents.first().is_some_and(IpAddr::is_ipv4) {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert_eq!(ipv4.correspondents, [IpAddr::from(SERVER)]);
+    assert_eq!(ipv4.agents, [IpAddr::from(AGENT)]);
+    assert_eq!(ipv6.correspondents, [IpAddr::from(SERVER6)]);
+    assert_eq!(ipv6.agents, [IpAddr::from(AGENT6)]);
+
+    ipv6.ready.send(()).unwrap();
+    assert_eq!(
+        client.receive_within(LONG / 2).await.unwrap(),
+        fake::answer(&query(2, "server.example", AAAA), 60, &[SERVER6.into()])
+    );
+    assert_eq!(client.receive_within(100 * MS).await, None, "A is held");
+    ipv4.ready.send(()).unwrap();
+    assert_eq!(
+        client.receive_within(LONG / 2).await.unwrap(),
+        fake::answer(&query(1, "server.example", A), 60, &[SERVER.into()])
+    );
+    assert_eq!(counter(&relay.counters(), "held"), 2);
+}
+
+#[tokio::test]
+async fn a_family_without_an_agent_does_not_wait_for_the_other() {
+    let server = Fake::start(
+        Zone::new()
+            .with("server.example", SERVER)
+            .with("server.example", SERVER6)
+            .with("cha.server.example", AGENT6)
+            .handler(),
+    )
+    .await;
+    let (relay, mut discoveries) = start(server.address);
+    let client = Client::of(relay.local_addr()).await;
+    let began = Instant::now();
+    client.send(&query(2, "server.example", AAAA)).await;
+    client.send(&query(1, "server.example", A)).await;
+    let answer = client.receive_within(LONG / 2).await.unwrap();
+    assert_eq!(answer[1], 1, "A leaves while AAAA is held");
+    assert!(began.elapsed() < 500 * MS, "{:?}", began.elapsed());
+    let found = discovery(&mut discoveries).await;
+    assert_eq!(found.agents, [IpAddr::from(AGENT6)]);
+    drop(found);
+    assert_eq!(client.receive_within(LONG / 2).await.unwrap()[1], 2);
+}
+
+#[tokio::test]
+async fn an_open_lookup_in_one_family_delays_it_by_the_window_alone() {
+    let server = Fake::start(|request| match (request.name().as_str(), request.kind()) {
+        ("server.example", A) => vec![fake::answer(&request.bytes, 60, &[SERVER.into()]).into()],
+        ("server.example", AAAA) => {
+            vec![fake::answer(&request.bytes, 60, &[SERVER6.into()]).into()]
+        }
+        // Name servers that ignore questions for the agent's IPv6 address.
+        (_, AAAA) => vec![],
+        _ => vec![fake::negative(&request.bytes, 60).into()],
+    })
+    .await;
+    let (relay, _discoveries) = start(server.address);
+    let client = Client::of(relay.local_addr()).await;
+    let began = Instant::now();
+    client.ask(&query(1, "server.example", A)).await;
+    client.ask(&query(2, "server.example", AAAA)).await;
+    let took = began.elapsed();
+    assert!(took >= 50 * MS && took < 1000 * MS, "{took:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_ipv6_addresses_is_not_held() {
+    let server = Fake::start(
+        Zone::new()
+            .with("server.example", SERVER)
+            .with("cha.server.example", AGENT6)
+            .handler(),
+    )
+    .await;
+    let (relay, mut discoveries) = start(server.address);
+    let client = Client::of(relay.local_addr()).await;
+    let sent = query(2, "server.example", AAAA);
+    assert_eq!(client.ask(&sent).await, fake::answer(&sent, 60, &[]));
+    assert!(discoveries.try_recv().is_err());
+    assert_eq!(counter(&relay.counters(), "held"), 0);
+}
+
+#[tokio::test]
+async fn a_wildcard_of_one_family_hides_no_agent_of_the_other() {
+    let zone = Zone {
+        wildcard: Some(Entry {
+            addresses: vec![SERVER6.into()],
+            ttl: 60,
+            ..Entry::default()
+        }),
+        ..dual().with("cha.server.example", SERVER6)
+    };
+    let server = Fake::start(zone.handler()).await;
+    let (relay, _discoveries) = start(server.address);
+    assert_eq!(
+        relay.discover("server.example").await,
+        Ok(vec![Found {
+            correspondents: vec![SERVER.into()],
+            agents: vec![AGENT.into()],
+        }])
+    );
+    assert_eq!(
+        relay.discover("other.example").await,
+        Err(DiscoverError::Wildcard("other.example".into()))
+    );
+}
+
+#[tokio::test]
+async fn discover_asks_both_families() {
+    let zone = dual()
+        .with("six.example", SERVER6)
+        .with("cha.six.example", AGENT6)
+        .with("crossed.example", SERVER)
+        .with("cha.crossed.example", AGENT6);
+    let server = Fake::start(zone.handler()).await;
+    let (relay, _discoveries) = start(server.address);
+    let ipv4 = Found {
+        correspondents: vec![SERVER.into()],
+        agents: vec![AGENT.into()],
+    };
+    let ipv6 = Found {
+        correspondents: vec![SERVER6.into()],
+        agents: vec![AGENT6.into()],
+    };
+    assert_eq!(
+        relay.discover("server.example").await,
+        Ok(vec![ipv4, ipv6.clone()])
+    );
+    assert_eq!(relay.discover("six.example").await, Ok(vec![ipv6]));
+    assert_eq!(
+        relay.discover("crossed.example").await,
+        Err(DiscoverError::NoAgent("crossed.example".into())),
+        "an agent of the other family is none"
+    );
+}
+
+#[tokio::test]
+async fn name_servers_and_the_relay_may_have_ipv6_addresses() {
+    let Ok(_loopback) = std::net::UdpSocket::bind("[::1]:0") else {
+        eprintln!("SKIPPED name_servers_and_the_relay_may_have_ipv6_addresses: no IPv6");
+        return;
+    };
+    let server = Fake::start_on(Ipv6Addr::LOCALHOST.into(), dual().handler()).await;
+    let (sender, mut discoveries) = mpsc::channel(4);
+    let config = RelayConfig {
+        mode: Mode::Manual,
+        listen: "[::1]:0".parse().unwrap(),
+        upstream: vec![server.address],
+        hold: LONG,
+        ..RelayConfig::default()
+    };
+    let relay = Relay::start(config, sender).unwrap();
+    let client = Client::of(relay.local_addr()).await;
+    let sent = query(3, "server.example", AAAA);
+    client.send(&sent).await;
+    discovery(&mut discoveries).await.ready.send(()).unwrap();
+    let expected = fake::answer(&sent, 60, &[SERVER6.into()]);
+    assert_eq!(client.receive().await, expected);
+
+    let mut stream = TcpStream::connect(relay.local_addr()).await.unwrap();
+    stream.write_all(&framed(&sent)).await.unwrap();
+    discovery(&mut discoveries).await.ready.send(()).unwrap();
+    let length = stream.read_u16().await.unwrap();
+    let mut bytes = vec![0; length.into()];
+    stream.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(bytes, expected);
+    assert_eq!(counter(&relay.counters(), "drop_foreign_source"), 0);
+}
