@@ -107,7 +107,7 @@ fn build(server: SocketAddr, sockets: Sockets) -> Result<HickoryResolver<Provide
     options.attempts = 1;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
-    HickoryResolver::builder_with_config(config, Provider::new(sockets))
+    HickoryResolver::builder_with_config(config, Provider::new(sockets, server))
         .with_options(options)
         .build()
 }
@@ -169,18 +169,21 @@ fn failure(error: &NetError) -> Answer {
     Answer::Failed { ttl: UNSURE_TTL }
 }
 
-/// Gives hickory-resolver the relay's marked sockets.
+/// Gives hickory-resolver the relay's marked sockets toward one name server.
+/// hickory-resolver knows its address without the scope, so that is added here.
 #[derive(Clone)]
 pub(crate) struct Provider {
     handle: TokioHandle,
     sockets: Sockets,
+    server: SocketAddr,
 }
 
 impl Provider {
-    fn new(sockets: Sockets) -> Self {
+    fn new(sockets: Sockets, server: SocketAddr) -> Self {
         Self {
             handle: TokioHandle::default(),
             sockets,
+            server,
         }
     }
 }
@@ -197,11 +200,13 @@ impl RuntimeProvider for Provider {
 
     fn connect_tcp(
         &self,
-        server: SocketAddr,
+        _server: SocketAddr,
         _local: Option<SocketAddr>,
         patience: Option<Duration>,
     ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Tcp>>>> {
-        let sockets = self.sockets.clone();
+        let Self {
+            sockets, server, ..
+        } = self.clone();
         Box::pin(async move {
             let connected = timeout(patience.unwrap_or(CONNECT_PATIENCE), sockets.tcp_to(server))
                 .await
@@ -215,7 +220,7 @@ impl RuntimeProvider for Provider {
         local: SocketAddr,
         _server: SocketAddr,
     ) -> Pin<Box<dyn Send + Future<Output = io::Result<Self::Udp>>>> {
-        let sockets = self.sockets.clone();
-        Box::pin(async move { sockets.udp(local) })
+        let socket = self.sockets.udp_toward(self.server, local);
+        Box::pin(async move { socket })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -31,6 +32,21 @@ impl Sockets {
         let socket = self.udp(unspecified(server))?;
         socket.connect(server).await?;
         Ok(socket)
+    }
+
+    /// A UDP socket bound to `local` that reaches `server` even if its scope is
+    /// not said again with each datagram (RFC 4007 6).
+    pub(crate) fn udp_toward(
+        &self,
+        server: SocketAddr,
+        local: SocketAddr,
+    ) -> io::Result<UdpSocket> {
+        let socket = self.socket(local, Type::DGRAM, Protocol::UDP)?;
+        if let SocketAddr::V6(server) = server {
+            socket.bind_device_by_index_v6(NonZeroU32::new(server.scope_id()))?;
+        }
+        socket.bind(&local.into())?;
+        UdpSocket::from_std(socket.into())
     }
 
     /// A UDP socket bound to `local`.

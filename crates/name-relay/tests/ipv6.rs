@@ -13,6 +13,7 @@
 )]
 mod fake;
 
+use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ const SERVER: [u8; 4] = [192, 0, 2, 1];
 const AGENT: [u8; 4] = [198, 51, 100, 7];
 const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7);
+const OTHER_AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 7);
 /// Far beyond any delay that a busy machine adds.
 const LONG: Duration = Duration::from_secs(4);
 const MS: Duration = Duration::from_millis(1);
@@ -239,4 +241,125 @@ async fn name_servers_and_the_relay_may_have_ipv6_addresses() {
     stream.read_exact(&mut bytes).await.unwrap();
     assert_eq!(bytes, expected);
     assert_eq!(counter(&relay.counters(), "drop_foreign_source"), 0);
+}
+
+/// In a network namespace of the test's own, two name servers have the same
+/// address on different links.
+#[test]
+fn a_link_local_name_server_is_asked_on_its_own_link() {
+    in_a_namespace(
+        "a_link_local_name_server_is_asked_on_its_own_link",
+        &[
+            "ip link set lo up",
+            "ip address add fe80::53/64 dev lo nodad",
+            "ip link add near index 10 type veth peer name far index 11",
+            "ip link set near up",
+            "ip link set far up",
+            "ip address add fe80::a/64 dev near nodad",
+            "ip address add fe80::53/64 dev far nodad",
+        ],
+        async {
+            let _loopback = name_server("[fe80::53%1]:53", AGENT6).await;
+            let _far = name_server("[fe80::53%11]:53", OTHER_AGENT6).await;
+            for (link, index, agent) in [("lo", 1, AGENT6), ("near", 10, OTHER_AGENT6)] {
+                let agents = agents_through(link, index).await;
+                assert_eq!(agents, [IpAddr::from(agent); 2], "{link}");
+            }
+        },
+    );
+}
+
+async fn name_server(address: &str, agent: Ipv6Addr) -> Fake {
+    let zone = Zone::new()
+        .with("server.example", SERVER6)
+        .with("cha.server.example", agent)
+        .with("big.example", SERVER6)
+        .with("cha.big.example", agent)
+        .handler();
+    Fake::start_at(address.parse().unwrap(), move |request| {
+        // TCP needs the scope as well.
+        if request.name() == "cha.big.example" && !request.tcp {
+            return vec![truncated(&request.bytes).into()];
+        }
+        zone(request)
+    })
+    .await
+}
+
+/// The agents that a relay finds, over UDP and over TCP, which `resolv.conf` sends
+/// to fe80::53 on `link`.
+async fn agents_through(link: &str, index: u32) -> Vec<IpAddr> {
+    let folder = std::env::temp_dir().join(format!("name-relay-{link}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let resolv_conf = folder.join("resolv.conf");
+    std::fs::write(&resolv_conf, format!("nameserver fe80::53%{link}\n")).unwrap();
+    let (sender, mut discoveries) = mpsc::channel(4);
+    let config = RelayConfig {
+        listen: "[::1]:53".parse().unwrap(),
+        hold: LONG,
+        resolv_conf: resolv_conf.clone(),
+        state_dir: folder.join("state"),
+        ..RelayConfig::default()
+    };
+    let relay = Relay::start(config, sender).unwrap();
+    let written = std::fs::read_to_string(&resolv_conf).unwrap();
+    let expected = format!("\nnameserver ::1\nnameserver fe80::53%{link}\n");
+    assert!(written.contains(&expected), "{written}");
+    let upstream: SocketAddr = format!("[fe80::53%{index}]:53").parse().unwrap();
+    assert_eq!(relay.upstream(), [upstream]);
+
+    let client = Client::of(relay.local_addr()).await;
+    let mut agents = Vec::new();
+    for name in ["server.example", "big.example"] {
+        let sent = query(4, name, AAAA);
+        client.send(&sent).await;
+        let found = discovery(&mut discoveries).await;
+        found.ready.send(()).unwrap();
+        let expected = fake::answer(&sent, 60, &[SERVER6.into()]);
+        assert_eq!(client.receive().await, expected);
+        agents.extend(found.agents);
+    }
+    relay.shutdown().await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    agents
+}
+
+/// An answer that is to be asked for again over TCP.
+fn truncated(query: &[u8]) -> Vec<u8> {
+    let mut bytes = fake::response(query, fake::NO_ERROR);
+    bytes[2] |= 0x02;
+    bytes
+}
+
+/// Runs `test` in a thread that alone enters a network namespace of its own.
+fn in_a_namespace(name: &str, commands: &[&str], test: impl Future<Output = ()> + Send + 'static) {
+    let commands: Vec<String> = commands
+        .iter()
+        .map(|command| (*command).to_owned())
+        .collect();
+    let skipped = std::thread::spawn(move || {
+        if let Err(error) = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
+            return Some(error.to_string());
+        }
+        for command in commands {
+            let mut words = command.split_whitespace();
+            let status = std::process::Command::new(words.next().unwrap())
+                .args(words)
+                .status();
+            if !status.is_ok_and(|status| status.success()) {
+                return Some(format!("`{command}` failed"));
+            }
+        }
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(test);
+        None
+    })
+    .join()
+    .unwrap();
+    if let Some(reason) = skipped {
+        eprintln!("SKIPPED {name}: no network namespace ({reason})");
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
+use nix::net::if_::if_nametoindex;
 use resolv_conf::{Config, ScopedIp};
 
 use crate::upstream::MAX_SERVERS;
@@ -111,17 +112,7 @@ fn socket_address(server: &ScopedIp) -> Option<SocketAddr> {
 
 /// The index of an interface named as a scope (RFC 4007 11).
 fn scope_index(scope: &str) -> Option<u32> {
-    if let Ok(index) = scope.parse() {
-        return Some(index);
-    }
-    if scope.contains('/') || scope.starts_with('.') {
-        return None;
-    }
-    std::fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    scope.parse().or_else(|_name| if_nametoindex(scope)).ok()
 }
 
 #[cfg(test)]
