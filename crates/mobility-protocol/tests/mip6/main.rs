@@ -7,4 +7,5 @@
 )]
 
 mod octets;
+mod properties;
 mod vectors;

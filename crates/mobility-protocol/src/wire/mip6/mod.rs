@@ -166,3 +166,6 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,8 @@ impl<'a> Packet<'a> {
     /// port 4191. What is behind the end the IPv6 header states is not looked at.
     ///
     /// # Errors
-    /// [`PacketError`]. Over UDP, [`PacketError::OtherProtocol`] and [`PacketError::Version`] are the
-    /// usual case: tunnelled packets arrive at the same port.
+    /// [`PacketError`]. Over UDP, [`PacketError::OtherProtocol`] and, for 4, [`PacketError::Version`]
+    /// are the usual case: tunnelled packets arrive at the same port.
     pub fn decode(octets: &'a [u8]) -> Result<Self, PacketError> {
         let first = octets.first().copied().unwrap_or_default();
         if first >> 4 != 6 {
@@ -249,7 +249,11 @@ impl<'a> Packet<'a> {
                 Ok(())
             }
             (ROUTING_TYPE, ..) => Err(malformed("one address, one segment left")),
-            _ => Err(malformed("type 2, or no segments left")),
+            // On its way to somewhere else yet.
+            _ => Err(PacketError::OtherProtocol {
+                next_header: ROUTING,
+                offset,
+            }),
         }
     }
 }
@@ -289,11 +293,25 @@ fn extension_header(next_header: u8, offset: usize, rest: &[u8]) -> Result<&[u8]
             let units = rest.get(1).ok_or_else(|| truncated(UNIT))?;
             (usize::from(*units) + 1) * UNIT
         }
-        FRAGMENT => match rest.get(2..4) {
+        FRAGMENT => match rest {
             // An atomic fragment is a whole packet (RFC 6946).
-            Some([high, low]) if (*high, *low & 0xf9) == (0, 0) => UNIT,
-            Some(_) => return Err(PacketError::Fragment(offset)),
-            None => return Err(truncated(UNIT)),
+            [_, _, 0, low, ..] if low & 0xf9 == 0 => UNIT,
+            [
+                HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY,
+                _,
+                _,
+                _,
+                ..,
+            ] => {
+                return Err(PacketError::Fragment(offset));
+            }
+            [next_header, _, _, _, ..] => {
+                return Err(PacketError::OtherProtocol {
+                    next_header: *next_header,
+                    offset: offset + UNIT,
+                });
+            }
+            _ => return Err(truncated(UNIT)),
         },
         next_header => {
             return Err(PacketError::OtherProtocol {
