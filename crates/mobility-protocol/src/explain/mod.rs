@@ -1,6 +1,12 @@
 //! What is in a message, for people and scripts: the answer of `chad decode`.
 
 mod extensions;
+mod mip6;
+mod options;
+
+pub use mip6::explain_mobility_header;
+
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 
@@ -25,10 +31,8 @@ use crate::wire::mip4::{
 pub fn explain(payload: &[u8]) -> Value {
     let mut object = Map::new();
     if let Err(error) = describe(&mut object, payload) {
-        let reason = error.to_string();
-        let error =
-            json!({ "reason": reason, "kind": error.drop_reason(), "offset": error.offset() });
-        object.insert("error".to_owned(), error);
+        let refusal = refusal(&error, error.drop_reason(), error.offset());
+        object.insert("error".to_owned(), refusal);
     }
     Value::Object(object)
 }
@@ -164,6 +168,10 @@ fn identification(object: &mut Map<String, Value>, identification: Identificatio
     );
     let time = identification.to_unix(Identification::ERA_CHANGE);
     put(object, "identification_unix_time", time.as_secs());
+}
+
+fn refusal(reason: &impl fmt::Display, kind: &str, offset: usize) -> Value {
+    json!({ "reason": reason.to_string(), "kind": kind, "offset": offset })
 }
 
 fn put(object: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {

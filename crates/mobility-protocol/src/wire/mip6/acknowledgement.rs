@@ -48,6 +48,15 @@ impl BindingAcknowledgement {
     /// # Errors
     /// [`DecodeError`] says what is wrong with the octets, and where. The checksum is not looked at.
     pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        let fixed = Self::decode_fixed(message)?;
+        Ok(Self {
+            options: Options::decode(message)?,
+            ..fixed
+        })
+    }
+
+    /// The acknowledgement without its options.
+    pub(super) fn decode_fixed(message: &[u8]) -> Result<Self, DecodeError> {
         let message_type = MessageType::BINDING_ACKNOWLEDGEMENT;
         let (status, flags, sequence, lifetime) =
             header::fixed_part(message, message_type, Self::FIXED_LENGTH, |mut reader| {
@@ -58,7 +67,7 @@ impl BindingAcknowledgement {
             flags: AcknowledgementFlags::from_wire(flags),
             sequence: SequenceNumber(sequence),
             lifetime: lifetime_from_wire(lifetime),
-            options: Options::decode(message)?,
+            options: Options::new(),
         })
     }
 

@@ -39,6 +39,15 @@ impl BindingError {
     /// # Errors
     /// [`DecodeError`] says what is wrong with the octets, and where. The checksum is not looked at.
     pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        let fixed = Self::decode_fixed(message)?;
+        Ok(Self {
+            options: Options::decode(message)?,
+            ..fixed
+        })
+    }
+
+    /// The error without its options.
+    pub(super) fn decode_fixed(message: &[u8]) -> Result<Self, DecodeError> {
         let message_type = MessageType::BINDING_ERROR;
         let (status, home_address) =
             header::fixed_part(message, message_type, Self::FIXED_LENGTH, |mut reader| {
@@ -49,7 +58,7 @@ impl BindingError {
         Ok(Self {
             status: BindingErrorStatus(status),
             home_address,
-            options: Options::decode(message)?,
+            options: Options::new(),
         })
     }
 

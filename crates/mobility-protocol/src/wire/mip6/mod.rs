@@ -48,6 +48,7 @@ pub use option::{
     MobileNodeIdentifier, MobilityOption, NatDetection, NetworkPrefix, NonceIndices, Opaque,
     Options, OptionsError, VendorOption,
 };
+pub(crate) use option::{Frame, Walk};
 pub use packet::{Packet, PacketError};
 pub use refresh_request::BindingRefreshRequest;
 pub use return_routability::{
@@ -115,6 +116,46 @@ impl Message {
             MessageType::BINDING_ERROR => BindingError::decode(message).map(Self::BindingError),
             other => Err(DecodeError::UnknownMessageType(other)),
         }
+    }
+
+    /// The message in these octets without its options, and where those begin.
+    pub(crate) fn decode_fixed(message: &[u8]) -> Result<(Self, usize), DecodeError> {
+        let message_type = header::decode(message)?;
+        Ok(match message_type {
+            MessageType::BINDING_REFRESH_REQUEST => (
+                Self::BindingRefreshRequest(BindingRefreshRequest::decode_fixed(message)?),
+                BindingRefreshRequest::FIXED_LENGTH,
+            ),
+            MessageType::HOME_TEST_INIT => (
+                Self::HomeTestInit(TestInit::decode_fixed(message, message_type)?),
+                TestInit::FIXED_LENGTH,
+            ),
+            MessageType::CARE_OF_TEST_INIT => (
+                Self::CareOfTestInit(TestInit::decode_fixed(message, message_type)?),
+                TestInit::FIXED_LENGTH,
+            ),
+            MessageType::HOME_TEST => (
+                Self::HomeTest(Test::decode_fixed(message, message_type)?),
+                Test::FIXED_LENGTH,
+            ),
+            MessageType::CARE_OF_TEST => (
+                Self::CareOfTest(Test::decode_fixed(message, message_type)?),
+                Test::FIXED_LENGTH,
+            ),
+            MessageType::BINDING_UPDATE => (
+                Self::BindingUpdate(BindingUpdate::decode_fixed(message)?),
+                BindingUpdate::FIXED_LENGTH,
+            ),
+            MessageType::BINDING_ACKNOWLEDGEMENT => (
+                Self::BindingAcknowledgement(BindingAcknowledgement::decode_fixed(message)?),
+                BindingAcknowledgement::FIXED_LENGTH,
+            ),
+            MessageType::BINDING_ERROR => (
+                Self::BindingError(BindingError::decode_fixed(message)?),
+                BindingError::FIXED_LENGTH,
+            ),
+            other => return Err(DecodeError::UnknownMessageType(other)),
+        })
     }
 
     /// The octets of this message between these addresses, authentication options included as they

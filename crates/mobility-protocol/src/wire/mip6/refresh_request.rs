@@ -19,13 +19,19 @@ impl BindingRefreshRequest {
     /// # Errors
     /// [`DecodeError`] says what is wrong with the octets, and where. The checksum is not looked at.
     pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_fixed(message)?;
+        Ok(Self {
+            options: Options::decode(message)?,
+        })
+    }
+
+    /// The request without its options.
+    pub(super) fn decode_fixed(message: &[u8]) -> Result<Self, DecodeError> {
         let message_type = MessageType::BINDING_REFRESH_REQUEST;
         header::fixed_part(message, message_type, Self::FIXED_LENGTH, |mut reader| {
             reader.u16()
         })?;
-        Ok(Self {
-            options: Options::decode(message)?,
-        })
+        Ok(Self::default())
     }
 
     /// The octets of this request.

@@ -38,6 +38,18 @@ impl TestInit {
     pub const FIXED_LENGTH: usize = 16;
 
     pub(super) fn decode(message: &[u8], message_type: MessageType) -> Result<Self, DecodeError> {
+        let fixed = Self::decode_fixed(message, message_type)?;
+        Ok(Self {
+            options: Options::decode(message)?,
+            ..fixed
+        })
+    }
+
+    /// The message without its options.
+    pub(super) fn decode_fixed(
+        message: &[u8],
+        message_type: MessageType,
+    ) -> Result<Self, DecodeError> {
         let cookie =
             header::fixed_part(message, message_type, Self::FIXED_LENGTH, |mut reader| {
                 reader.u16()?;
@@ -45,7 +57,7 @@ impl TestInit {
             })?;
         Ok(Self {
             cookie,
-            options: Options::decode(message)?,
+            options: Options::new(),
         })
     }
 
@@ -98,6 +110,18 @@ impl Test {
     pub const FIXED_LENGTH: usize = 24;
 
     pub(super) fn decode(message: &[u8], message_type: MessageType) -> Result<Self, DecodeError> {
+        let fixed = Self::decode_fixed(message, message_type)?;
+        Ok(Self {
+            options: Options::decode(message)?,
+            ..fixed
+        })
+    }
+
+    /// The message without its options.
+    pub(super) fn decode_fixed(
+        message: &[u8],
+        message_type: MessageType,
+    ) -> Result<Self, DecodeError> {
         let (nonce_index, cookie, token) =
             header::fixed_part(message, message_type, Self::FIXED_LENGTH, |mut reader| {
                 Some((reader.u16()?, reader.u64()?, reader.u64()?))
@@ -106,7 +130,7 @@ impl Test {
             nonce_index,
             cookie,
             token,
-            options: Options::decode(message)?,
+            options: Options::new(),
         })
     }
 

@@ -46,6 +46,15 @@ impl BindingUpdate {
     /// # Errors
     /// [`DecodeError`] says what is wrong with the octets, and where. The checksum is not looked at.
     pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        let fixed = Self::decode_fixed(message)?;
+        Ok(Self {
+            options: Options::decode(message)?,
+            ..fixed
+        })
+    }
+
+    /// The update without its options.
+    pub(super) fn decode_fixed(message: &[u8]) -> Result<Self, DecodeError> {
         let message_type = MessageType::BINDING_UPDATE;
         let (sequence, flags, lifetime) =
             header::fixed_part(message, message_type, Self::FIXED_LENGTH, |mut reader| {
@@ -55,7 +64,7 @@ impl BindingUpdate {
             sequence: SequenceNumber(sequence),
             flags: UpdateFlags::from_wire(flags),
             lifetime: lifetime_from_wire(lifetime),
-            options: Options::decode(message)?,
+            options: Options::new(),
         })
     }
 

@@ -10,6 +10,7 @@ pub use content::{
 };
 pub(crate) use frame::Frame;
 pub use frame::MAX_OPTIONS;
+pub(crate) use list::Walk;
 pub use list::{Options, OptionsError};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
