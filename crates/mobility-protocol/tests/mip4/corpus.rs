@@ -1,11 +1,10 @@
 //! What the fuzz targets check, over their committed corpora.
 
-use std::fs;
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
-#[path = "../../../../fuzz/src/lib.rs"]
+use crate::committed::{corpus, replay};
+
+#[path = "../../../../fuzz/src/mip4.rs"]
 #[expect(
     unreachable_pub,
     reason = "there it is the library of the fuzz targets"
@@ -54,35 +53,4 @@ proptest! {
         targets::mip4_decode(&message);
         targets::mip4_explain(&message);
     }
-}
-
-fn replay(target: &str, check: fn(&[u8])) {
-    let corpus = corpus(target);
-    assert!(
-        corpus.len() >= 40,
-        "{target} has a corpus of only {}",
-        corpus.len()
-    );
-    for (name, octets) in corpus {
-        println!("{target}/{name}");
-        check(&octets);
-    }
-}
-
-fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/corpus")
-        .join(target);
-    let mut corpus: Vec<_> = fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| {
-            let entry = entry.unwrap();
-            (
-                entry.file_name().to_string_lossy().into_owned(),
-                fs::read(entry.path()).unwrap(),
-            )
-        })
-        .collect();
-    corpus.sort();
-    corpus
 }

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../corpus/mod.rs"]
+mod committed;
 mod corpus;
 mod octets;
 mod properties;

@@ -6,6 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../corpus/mod.rs"]
+mod committed;
+mod corpus;
 mod octets;
 mod properties;
 mod vectors;
