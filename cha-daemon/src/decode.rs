@@ -5,15 +5,17 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use control::cli::{Exit, fail};
-use mobility_protocol::explain::explain;
+use mobility_protocol::explain::{explain, explain_mobility_header};
+use mobility_protocol::wire::mip6;
 use serde_json::{Map, Value, json};
 
 mod capture;
 mod hexadecimal;
 mod human;
+mod link;
 mod packet;
 
-use packet::{Datagram, Found};
+use packet::{Datagram, Found, MobilityHeader};
 
 /// The longest hexadecimal text read.
 const LONGEST_TEXT: u64 = 1 << 20;
@@ -47,8 +49,8 @@ impl DecodeInputError {
     }
 }
 
-/// Explains every message of `input`: hexadecimal octets of one message (or of the IPv4 packet
-/// around it), the path of a pcap, pcapng or hexadecimal file, or `-` for any of these on standard
+/// Explains every message of `input`: hexadecimal octets of one message (or of the IP packet around
+/// it), the path of a pcap, pcapng or hexadecimal file, or `-` for any of these on standard
 /// input. With `json`, one object a line. Fails when anything is refused or can't be read.
 pub(crate) fn run(input: &str, json: bool) -> Exit {
     let mut output = Output {
@@ -86,7 +88,7 @@ fn decode_stream(
         let summary = capture::read(reader, |packet| output.found(packet))?;
         if output.shown == 0 {
             eprintln!(
-                "no signalling, UDP port 434 over IPv4, in {} packets",
+                "no signalling, UDP port 434 over IPv4 or Mobility Header over IPv6 or in UDP port 4191, in {} packets",
                 summary.packets
             );
         }
@@ -101,9 +103,11 @@ fn decode_stream(
     Ok(decode_octets(&octets, output)?)
 }
 
-/// A message, or the packet around it as `tcpdump -x` prints it.
+/// A message, or the packet around it as `tcpdump -x` prints it. No message of one protocol begins
+/// like one of the other, or like a packet.
 fn decode_octets(octets: &[u8], output: &mut Output<impl Write>) -> io::Result<()> {
-    if let Some(found @ (Found::Datagram(_) | Found::Damaged { .. })) = packet::inside_ipv4(octets)
+    if let Some(found @ (Found::Datagram(_) | Found::MobilityHeader(_) | Found::Damaged { .. })) =
+        packet::inside_ip(octets)
     {
         return output.found(&capture::Packet {
             number: 1,
@@ -111,7 +115,11 @@ fn decode_octets(octets: &[u8], output: &mut Output<impl Write>) -> io::Result<(
             found,
         });
     }
-    output.message(Map::new(), explain(octets))
+    let explanation = match octets {
+        [mip6::NO_NEXT_HEADER, ..] => explain_mobility_header(octets, None),
+        _ => explain(octets),
+    };
+    output.message(Map::new(), explanation)
 }
 
 struct Output<W> {
@@ -138,12 +146,14 @@ impl<W: Write> Output<W> {
                 about.insert("source".to_owned(), source.to_string().into());
                 about.insert("destination".to_owned(), destination.to_string().into());
                 let mut explanation = explain(payload);
-                if let (1.., Some(object)) = (*missing, explanation.as_object_mut()) {
-                    let reason =
-                        format!("the capture ends {missing} octets before the message does");
-                    let error = json!({"reason": reason, "kind": "truncated_capture", "offset": payload.len()});
-                    object.insert("error".to_owned(), error);
-                }
+                cut_off(&mut explanation, payload.len(), *missing);
+                self.message(about, explanation)
+            }
+            Found::MobilityHeader(header) => {
+                locate(&mut about, header);
+                let mut explanation =
+                    explain_mobility_header(&header.message, Some(&header.pseudo_header));
+                cut_off(&mut explanation, header.message.len(), header.missing);
                 self.message(about, explanation)
             }
             Found::Damaged {
@@ -179,6 +189,40 @@ impl<W: Write> Output<W> {
             object.extend(explanation);
         }
         writeln!(self.to, "{}", Value::Object(object))
+    }
+}
+
+/// Says of a message that the capture ends inside it, whatever else is wrong with it.
+fn cut_off(explanation: &mut Value, captured: usize, missing: usize) {
+    if let (1.., Some(object)) = (missing, explanation.as_object_mut()) {
+        let reason = format!("the capture ends {missing} octets before the message does");
+        let error = json!({"reason": reason, "kind": "truncated_capture", "offset": captured});
+        object.insert("error".to_owned(), error);
+    }
+}
+
+/// The addresses a Mobility Header travels between. In UDP, `source` and `destination` are those of
+/// the datagram.
+fn locate(about: &mut Map<String, Value>, header: &MobilityHeader) {
+    let mut put = |name: &str, value: String| about.insert(name.to_owned(), value.into());
+    let (source, destination) = (header.source.to_string(), header.destination.to_string());
+    match header.outer {
+        Some((outer_source, outer_destination)) => {
+            put("source", outer_source.to_string());
+            put("destination", outer_destination.to_string());
+            put("inner_source", source);
+            put("inner_destination", destination);
+        }
+        None => {
+            put("source", source);
+            put("destination", destination);
+        }
+    }
+    if let Some(address) = header.home_address {
+        put("home_address_option", address.to_string());
+    }
+    if let Some(address) = header.routing_address {
+        put("routing_header_address", address.to_string());
     }
 }
 

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use jiff::Timestamp;
 use pcap_parser::{Block, InterfaceDescriptionBlock, PcapBlockOwned, PcapError, create_reader};
 
-use super::packet::{self, Found, Link};
+use super::link::Link;
+use super::packet::{self, Found};
 
 /// The longest block taken: tcpdump's longest packet, 262,144 octets, and its options.
 const BUFFER: usize = 3 << 17;
@@ -65,7 +66,7 @@ impl Summary {
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.later_fragments > 0 {
-            notes.push(format!("{} later fragments of UDP datagrams were passed over: what they belong to isn't in them", self.later_fragments));
+            notes.push(format!("{} later fragments of datagrams were passed over: what they belong to isn't in them", self.later_fragments));
         }
         for (link, packets) in &self.foreign {
             notes.push(format!("{packets} packets of link type {link} were passed over; known are Ethernet, Linux cooked, null and raw IP"));
@@ -240,11 +241,13 @@ impl State {
                 self.summary.later_fragments += 1;
                 None
             }
-            found @ (Found::Datagram(_) | Found::Damaged { .. }) => Some(Packet {
-                number,
-                time,
-                found,
-            }),
+            found @ (Found::Datagram(_) | Found::MobilityHeader(_) | Found::Damaged { .. }) => {
+                Some(Packet {
+                    number,
+                    time,
+                    found,
+                })
+            }
         }
     }
 }

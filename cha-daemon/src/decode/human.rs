@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// What the first line shows of where a message was seen.
+const FIRST_LINE: [&str; 4] = ["packet", "time", "source", "destination"];
+
 /// One message: where it was seen, then everything in it.
 pub(crate) fn render(about: &Map<String, Value>, explanation: &Value) -> String {
     let mut text = String::new();
@@ -18,6 +21,12 @@ pub(crate) fn render(about: &Map<String, Value>, explanation: &Value) -> String 
         text.push_str(&parts.join("  "));
         text.push('\n');
     }
+    let others = about
+        .iter()
+        .filter(|(name, _)| !FIRST_LINE.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    fields(&mut text, &others, 2);
     if let Some(object) = explanation.as_object() {
         text.push_str(&headline(object));
         text.push('\n');

@@ -319,3 +319,162 @@ fn neither_a_file_nor_octets() {
         "\"story.pcap\" is neither a file nor hexadecimal: line 1: \"story.pcap\" is not hexadecimal"
     );
 }
+
+/// A Binding Update with a Home Address option, from its IPv6 header on.
+const UPDATE: &str = "\
+0000  60 00 00 00 00 68 3c 40 20 01 0d b8 01 01 00 00
+0010  00 00 00 00 00 00 00 20 20 01 0d b8 02 00 00 00
+0020  00 00 00 00 00 00 00 01 87 02 01 02 00 00 c9 10
+0030  20 01 0d b8 02 00 00 01 00 00 00 00 00 00 00 a1
+0040  3b 09 05 00 b5 05 12 35 c0 00 00 96 01 00 03 10
+0050  20 01 0d b8 01 01 00 00 00 00 00 00 00 00 00 20
+0060  08 10 01 6d 6e 31 40 65 78 61 6d 70 6c 65 2e 6e
+0070  65 74 0a 08 e8 d5 a0 00 12 34 56 78 00 09 11 01
+0080  00 00 01 00 04 c3 58 17 a7 94 6c 99 b3 29 d4 59
+";
+/// A Binding Acknowledgement in UDP, from the IPv4 header on.
+const ACKNOWLEDGEMENT: &str = "\
+0000  45 00 00 64 00 01 00 00 40 11 14 4a c6 33 64 01
+0010  cb 00 71 09 10 5f ef 32 00 50 00 00 60 00 00 00
+0020  00 20 87 40 20 01 0d b8 02 00 00 00 00 00 00 00
+0030  00 00 00 01 20 01 0d b8 02 00 00 01 00 00 00 00
+0040  00 00 00 a1 3b 03 06 00 5c 59 00 00 00 07 00 96
+0050  1e 06 00 80 c0 00 02 4d 1f 06 00 00 00 00 00 6e
+0060  01 02 00 00
+";
+
+/// This IPv6 packet's payload in UDP over IPv6, from and to port 4191.
+fn in_udp6(inner: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(inner.len() + 8).unwrap().to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(length);
+    packet.extend([17, 64]);
+    packet.extend([0xfc; 32]);
+    packet.extend([0x10, 0x5f, 0x10, 0x5f]);
+    packet.extend(length);
+    packet.extend([0, 0]);
+    packet.extend(inner);
+    packet
+}
+
+#[test]
+fn a_mobility_header_is_explained_with_its_packet() {
+    let packet = hexadecimal::parse(UPDATE).unwrap();
+    let ethernet = [
+        &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd],
+        &packet[..],
+    ]
+    .concat();
+    let null = [&[30, 0, 0, 0], &packet[..]].concat();
+    for stream in [
+        UPDATE.as_bytes().to_vec(),
+        pcap(1, &[ethernet], 9000, u32::to_le_bytes),
+        pcap(0, &[null], 9000, u32::to_le_bytes),
+        pcap(101, std::slice::from_ref(&packet), 9000, u32::to_be_bytes),
+        pcapng(229, &packet),
+    ] {
+        let [message] = &objects(&stream)[..] else {
+            panic!("one message")
+        };
+        assert_eq!(message["source"], "2001:db8:101::20");
+        assert_eq!(message["destination"], "2001:db8:200::1");
+        assert_eq!(message["home_address_option"], "2001:db8:200:1::a1");
+        assert_eq!(message["name"], "Binding Update");
+        assert_eq!(message["checksum_valid"], true);
+        assert_eq!(message["options"][2]["nai"], "mn1@example.net");
+        let authenticator = &message["options"][5];
+        assert_eq!(
+            (&authenticator["spi"], &authenticator["covers"]),
+            (&json!(256), &json!(68))
+        );
+        assert!(message.get("error").is_none());
+    }
+    let (text, refused) = decoded(UPDATE.as_bytes(), false);
+    for line in [
+        "  home address option  2001:db8:200:1::a1",
+        "Binding Update (type 5)",
+        "  flags             A H - - - - - - - - - -",
+        "  lifetime seconds  600",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line:?} in\n{text}"
+        );
+    }
+    assert!(!refused);
+}
+
+#[test]
+fn a_mobility_header_alone_has_no_checksum_to_check() {
+    let message = hex::encode(&hexadecimal::parse(UPDATE).unwrap()[64..]);
+    let [message] = &objects(message.as_bytes())[..] else {
+        panic!("one message")
+    };
+    assert_eq!(message["sequence"], 0x1235);
+    assert_eq!(message.get("checksum_valid"), None);
+}
+
+#[test]
+fn messages_in_udp_are_told_from_tunnelled_packets() {
+    let packet = hexadecimal::parse(ACKNOWLEDGEMENT).unwrap();
+    let update = hexadecimal::parse(UPDATE).unwrap();
+    let mut tunnelled = packet.clone();
+    tunnelled[28 + 6] = 6;
+    let mut ipv4 = packet.clone();
+    ipv4[28] = 0x45;
+    let frames = [packet, tunnelled, ipv4, in_udp6(&update)];
+    let [over_ipv4, over_ipv6] = &objects(&pcap(101, &frames, 9000, u32::to_le_bytes))[..] else {
+        panic!("two messages")
+    };
+    assert_eq!(over_ipv4["packet"], 1);
+    assert_eq!(over_ipv4["source"], "198.51.100.1:4191");
+    assert_eq!(over_ipv4["inner_source"], "2001:db8:200::1");
+    assert_eq!(over_ipv4["status_name"], "Binding Update accepted");
+    assert_eq!(over_ipv4["options"][0]["ipv4_home_address"], "192.0.2.77");
+    assert_eq!(over_ipv4["checksum_valid"], true);
+    assert_eq!(over_ipv6["packet"], 4);
+    assert_eq!(over_ipv6["inner_destination"], "2001:db8:200::1");
+    assert_eq!(over_ipv6["checksum_valid"], true);
+}
+
+#[test]
+fn a_damaged_mobility_header_is_refused() {
+    let packet = hexadecimal::parse(UPDATE).unwrap();
+    let mut wrong = packet.clone();
+    wrong[0x47] ^= 1;
+    let mut twice = packet.clone();
+    twice[0x2a] = 201;
+    let fragment = |fragment: u8| {
+        let mut octets = packet.clone();
+        octets[5] += 8;
+        octets[6] = 44;
+        octets.splice(40..40, [60, 0, 0, fragment, 0, 0, 0, 7]);
+        octets
+    };
+    let cases = [
+        (wrong, 9000, "bad_checksum"),
+        (twice, 9000, "malformed_header"),
+        (packet.clone(), 100, "truncated_capture"),
+        (fragment(1), 9000, "fragment"),
+    ];
+    for (frame, snap, kind) in cases {
+        let file = pcap(101, &[frame], snap, u32::to_le_bytes);
+        let [message] = &objects(&file)[..] else {
+            panic!("one message: {kind}")
+        };
+        assert_eq!(message["error"]["kind"], kind);
+        assert_eq!(message["source"], "2001:db8:101::20");
+        assert!(decoded(&file, false).1);
+    }
+    let later = fragment(9);
+    assert!(objects(&pcap(101, &[later], 9000, u32::to_le_bytes)).is_empty());
+    for end in (0..packet.len()).step_by(7) {
+        objects(&pcap(
+            101,
+            std::slice::from_ref(&packet),
+            end,
+            u32::to_le_bytes,
+        ));
+        objects(&pcap(101, &[in_udp6(&packet)], end, u32::to_le_bytes));
+    }
+}

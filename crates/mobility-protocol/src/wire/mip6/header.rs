@@ -17,8 +17,8 @@ use super::{DecodeError, MessageType, Reader};
 /// The most octets a Mobility Header has.
 pub const MAX_LENGTH: usize = 256 * UNIT;
 
-/// What Payload Proto must say: no next header.
-const NO_NEXT_HEADER: u8 = 59;
+/// What Payload Proto must say, the first octet of every message: no next header.
+pub const NO_NEXT_HEADER: u8 = 59;
 /// What Header Len counts, not counting the first one.
 const UNIT: usize = 8;
 /// Where Header Len is.

@@ -40,7 +40,7 @@ pub use authentication::{Authentication, BindingAddresses, BindingAuthorization}
 pub use binding_error::BindingError;
 pub use checksum::PseudoHeader;
 pub use error::DecodeError;
-pub use header::MAX_LENGTH;
+pub use header::{MAX_LENGTH, NO_NEXT_HEADER};
 pub use iana::{MessageType, OptionType, Status};
 pub use lifetime::{lifetime_from_wire, lifetime_to_wire};
 pub use option::{
