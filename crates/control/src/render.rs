@@ -1,14 +1,15 @@
 //! Status as people like to read it.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use crate::status::{
     BindingState, BindingStatus, ChaStatus, ChadStatus, Counters, MnAgentStatus, PoolStatus,
 };
 
+mod table;
 mod units;
 
 pub use units::{octets, period};
+
+use table::{Rows, section};
 
 /// The width taken when the output is no terminal.
 pub const DEFAULT_WIDTH: usize = 100;
@@ -120,70 +121,6 @@ fn warnings(text: &mut String, warnings: &[String]) {
     }
 }
 
-/// Columns and rows, to be shown as a table or, where that is too wide, row by row.
-struct Rows {
-    header: Vec<&'static str>,
-    /// Columns of numbers, by index.
-    right: &'static [usize],
-    rows: Vec<Vec<String>>,
-}
-
-fn section(text: &mut String, title: &str, rows: &Rows, width: usize, empty: &str) {
-    text.push_str(&format!("\n{title}\n"));
-    if rows.rows.is_empty() {
-        text.push_str(&format!("  {empty}\n"));
-        return;
-    }
-    let table = as_table(rows);
-    let fits = table.lines().all(|line| line.chars().count() <= width);
-    text.push_str(&if fits { table } else { as_blocks(rows) });
-}
-
-fn as_table(rows: &Rows) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(rows.header.iter());
-    for row in &rows.rows {
-        table.add_row(row);
-    }
-    for column in rows.right {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let lines: Vec<String> = table
-        .lines()
-        .map(|line| format!(" {}\n", line.trim_end()))
-        .collect();
-    lines.concat()
-}
-
-fn as_blocks(rows: &Rows) -> String {
-    let label = rows
-        .header
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or_default();
-    let blocks: Vec<String> = rows
-        .rows
-        .iter()
-        .map(|row| {
-            let lines = rows
-                .header
-                .iter()
-                .zip(row)
-                .filter(|(_, cell)| !cell.is_empty());
-            lines
-                .map(|(name, cell)| format!("  {name:label$}  {}\n", cell.replace('\n', ", ")))
-                .collect()
-        })
-        .collect();
-    blocks.join("\n")
-}
-
 fn pool(pool: &[PoolStatus]) -> Rows {
     let rows = pool
         .iter()
@@ -205,6 +142,7 @@ fn pool(pool: &[PoolStatus]) -> Rows {
     Rows {
         header: vec!["prefix", "lent", "resting", "free", ""],
         right: &[1, 2, 3],
+        stacks: &[],
         rows,
     }
 }
@@ -240,6 +178,7 @@ fn chad_bindings(bindings: &[BindingStatus]) -> Rows {
     Rows {
         header,
         right: &[4, 5, 6, 7],
+        stacks: &[&[0, 2, 3], &[1, 8], &[4, 5], &[6, 7]],
         rows,
     }
 }
@@ -275,6 +214,7 @@ fn mn_agent_bindings(bindings: &[BindingStatus]) -> Rows {
     Rows {
         header,
         right: &[5, 6, 7, 8],
+        stacks: &[&[0], &[1, 3, 4], &[2], &[5, 6], &[7, 8]],
         rows,
     }
 }
@@ -295,6 +235,7 @@ fn chas(chas: &[ChaStatus]) -> Rows {
     Rows {
         header: vec!["CHA", "state", "found for", "why"],
         right: &[],
+        stacks: &[],
         rows,
     }
 }

@@ -81,6 +81,54 @@ Dropped, by reason
 }
 
 #[test]
+fn long_addresses_stand_below_each_other() {
+    let mut status = chad_status();
+    status.listen.push("2001:db8::1".parse().unwrap());
+    let long = BindingStatus {
+        choa: ip("2001:db8:1:0:9f3e:22ab:1c01:77d2"),
+        care_of: ip("2001:db8:ffff:1234:5678:9abc:def0:1234"),
+        cha: ip("2001:db8::1"),
+        encapsulation: "ip6ip6".to_owned(),
+        ..binding()
+    };
+    status.bindings.push(long.clone());
+    let shown = chad(&status, 100);
+    let expected = "\
+Bindings: 2
+  CHoA                                      state                     expires                 in
+    care-of address                           carried                   moves                out
+    identity
+  10.128.0.9                                active              in 9 min 58 s   1.2 MB / 900 pkt
+    203.0.113.7                               ipip userspace                2  23.4 kB / 450 pkt
+    laptop@example.org
+  2001:db8:1:0:9f3e:22ab:1c01:77d2          active              in 9 min 58 s   1.2 MB / 900 pkt
+    2001:db8:ffff:1234:5678:9abc:def0:1234    ip6ip6 userspace              2  23.4 kB / 450 pkt
+    laptop@example.org
+";
+    assert!(shown.contains(expected), "\n{shown}");
+    assert!(
+        shown.lines().all(|line| line.chars().count() <= 100),
+        "\n{shown}"
+    );
+
+    let status = MnAgentStatus {
+        bindings: vec![long],
+        ..MnAgentStatus::default()
+    };
+    let shown = mn_agent(&status, 100);
+    let expected = "\
+Bindings: 1
+  for         CHoA                                      state         expires                 in
+                care-of address                                         moves                out
+                CHA
+  server.com  2001:db8:1:0:9f3e:22ab:1c01:77d2          active  in 9 min 58 s   1.2 MB / 900 pkt
+                2001:db8:ffff:1234:5678:9abc:def0:1234                      2  23.4 kB / 450 pkt
+                2001:db8::1
+";
+    assert!(shown.contains(expected), "\n{shown}");
+}
+
+#[test]
 fn nothing_is_wider_than_a_narrow_terminal() {
     let shown = chad(&chad_status(), 46);
     assert!(
