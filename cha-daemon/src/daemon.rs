@@ -1,12 +1,12 @@
 //! The run loop: one task owns the machine, its socket and its store.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use binding_store::BindingStore;
-use control::config::chad::{Config, SecurityMode};
+use control::config::chad::{Config, Listen, SecurityMode};
 use control::server::{self, Asked, Server};
 use control::supervision::{self, Watchdog};
 use control::{Reply, Request};
@@ -97,13 +97,14 @@ struct Daemon {
 
 impl Daemon {
     async fn start(config: Config) -> Result<Self, Fatal> {
+        let ipv4 = served_address(&config)?;
         let server = Server::bind(&config.control)?;
         let (handler, questions) = server::queue(QUESTIONS);
         let store = BindingStore::open(&config.state)?;
         let records = store.load()?;
 
         let mut agent = HomeAgent::new(
-            machine_config(&config),
+            machine_config(&config, ipv4),
             supervision::random()?,
             Instant::now(),
             supervision::unix_time(),
@@ -127,10 +128,10 @@ impl Daemon {
             );
         }
 
-        let socket = SignallingSocket::open(config.listen.ipv4, dataplane::FWMARK)
-            .map_err(|error| format!("can't listen on {} port 434: {error}", config.listen.ipv4))?;
+        let socket = SignallingSocket::open(ipv4, dataplane::FWMARK)
+            .map_err(|error| format!("can't listen on {ipv4} port 434: {error}"))?;
         let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config::new(
-            config.listen.ipv4,
+            ipv4,
             config.pool.ipv4.clone(),
         ))
         .await?;
@@ -155,7 +156,7 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         tracing::info!(
-            address = %daemon.config.listen.ipv4,
+            address = %ipv4,
             backend = daemon.dataplane.backend(),
             mode = daemon.config.security.mode.name(),
             "serving"
@@ -283,9 +284,19 @@ impl Daemon {
     }
 }
 
-fn machine_config(config: &Config) -> home_agent::Config {
+/// The address that is served, or why the configuration can't be.
+fn served_address(config: &Config) -> Result<Ipv4Addr, Fatal> {
+    let Listen { ipv4, ipv6 } = config.listen;
+    ipv4.filter(|_| ipv6.is_none()).ok_or_else(|| {
+        "this release serves IPv4 alone: write listen.ipv4 and pool.ipv4, and leave listen.ipv6, \
+         pool.ipv6 and IPv6 correspondents out"
+            .into()
+    })
+}
+
+fn machine_config(config: &Config, address: Ipv4Addr) -> home_agent::Config {
     home_agent::Config {
-        address: config.listen.ipv4.into(),
+        address: address.into(),
         pools: config.pool.ipv4.iter().copied().map(Into::into).collect(),
         exclude: config.pool.exclude.clone(),
         hold_down: config.pool.hold_down,

@@ -31,7 +31,7 @@ pub(crate) fn chad(
         uptime: now.duration_since(started).as_secs(),
         backend: Backend::Userspace,
         backend_reason: None,
-        listen: vec![config.listen.ipv4.into()],
+        listen: config.listen.addresses().collect(),
         mode: config.security.mode.name().to_owned(),
         warnings: warnings(config),
         pool: agent
@@ -70,7 +70,7 @@ fn binding(
     BindingStatus {
         choa: Some(binding.home_address.ip()),
         care_of: Some(binding.care_of.ip()),
-        cha: Some(config.listen.ipv4.into()),
+        cha: config.listen.toward(binding.care_of.ip()),
         identity: binding.identity.to_string(),
         backend: Backend::Userspace,
         encapsulation: Encapsulation::IpInIp.name().to_owned(),

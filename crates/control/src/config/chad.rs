@@ -40,21 +40,39 @@ pub struct Config {
     pub mobile_nodes: Vec<MobileNode>,
 }
 
-/// The home agent's own addresses, where signalling arrives and tunnels end.
-#[derive(Debug, Clone, Copy)]
+/// The home agent's own addresses, where signalling arrives and tunnels end. There is at least one;
+/// a family without one isn't served: it has no pool and no correspondents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen {
     /// A unicast address of this host.
-    pub ipv4: Ipv4Addr,
-    /// Not served by this release.
+    pub ipv4: Option<Ipv4Addr>,
+    /// A unicast address of this host with global scope.
     pub ipv6: Option<Ipv6Addr>,
 }
 
-/// The home addresses to lend.
+impl Listen {
+    /// The addresses there are.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ipv4 = self.ipv4.map(IpAddr::V4);
+        ipv4.into_iter().chain(self.ipv6.map(IpAddr::V6))
+    }
+
+    /// The one of the same family as `peer`.
+    #[must_use]
+    pub fn toward(&self, peer: IpAddr) -> Option<IpAddr> {
+        match peer {
+            IpAddr::V4(_) => self.ipv4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.ipv6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// The home addresses to lend: some of each family that is served.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    /// Never empty, without overlaps, each between a /8 and a /32.
+    /// Without overlaps, each between a /8 and a /32.
     pub ipv4: Vec<Ipv4Net>,
-    /// Not served by this release.
+    /// Without overlaps, each between a /64 and a /128.
     pub ipv6: Vec<Ipv6Net>,
     /// How long an address given back rests before another mobile node may get it.
     pub hold_down: Duration,
@@ -140,5 +158,6 @@ pub fn control_path(path: &Path, may_be_missing: bool) -> Result<PathBuf, Config
 }
 
 mod checks;
+mod families;
 mod parse;
 mod summary;

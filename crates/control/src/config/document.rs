@@ -40,6 +40,16 @@ pub(super) struct Located<T> {
     pub(super) span: Range<usize>,
 }
 
+impl<T> Located<T> {
+    /// Another form of the value, from the same place.
+    pub(super) fn map<U>(self, form: impl FnOnce(T) -> U) -> Located<U> {
+        Located {
+            value: form(self.value),
+            span: self.span,
+        }
+    }
+}
+
 /// Why a value can't be used.
 #[derive(Debug, Clone)]
 pub(super) struct Complaint {
@@ -144,6 +154,11 @@ impl<'a> Section<'a> {
     /// Whether the file has `key`.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.find(key).is_some()
+    }
+
+    /// Where the value of `key` stands, if the file has it.
+    pub(super) fn place(&self, key: &'static str) -> Option<Range<usize>> {
+        self.find(key).map(Spanned::span)
     }
 
     /// Whether the file has `key` and it isn't an empty list.

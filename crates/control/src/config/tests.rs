@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod chad_families;
 mod chad_toml;
 mod mn_agent_toml;
 

@@ -180,7 +180,11 @@ pub(super) fn ipv6_host(value: &DeValue<'_>) -> Parsed<Ipv6Addr> {
     let address: Ipv6Addr = text
         .parse()
         .map_err(|_| Complaint::new(format!("\"{text}\" is not an IPv6 address"), help))?;
-    if address.is_unspecified() || address.is_multicast() || address.is_unicast_link_local() {
+    if address.is_unspecified()
+        || address.is_multicast()
+        || address.is_unicast_link_local()
+        || address.to_ipv4_mapped().is_some()
+    {
         return Err(Complaint::new(
             format!("{address} is not a global address of one host"),
             help,

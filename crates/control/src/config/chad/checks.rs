@@ -6,33 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::super::document::{Located, Report};
-use super::{Listen, SecurityMode};
-
-/// Beside every key this release checks and ignores.
-pub(super) const IPV6_HELP: &str =
-    "this release serves IPv4; the key is checked and otherwise ignored";
-
-pub(super) fn ipv6_is_for_later(
-    report: &Report<'_>,
-    pool: &[Located<IpNet>],
-    correspondents: &[Located<IpNet>],
-) {
-    for (name, prefixes) in [
-        ("pool.ipv6", pool),
-        ("correspondent.prefix", correspondents),
-    ] {
-        if let Some(prefix) = prefixes
-            .iter()
-            .find(|prefix| matches!(prefix.value, IpNet::V6(_)))
-        {
-            report.warn(
-                &prefix.span,
-                &format!("`{name}`: IPv6 isn't served yet"),
-                IPV6_HELP,
-            );
-        }
-    }
-}
+use super::SecurityMode;
 
 pub(super) fn correspondents_are_not_lent(
     report: &Report<'_>,
@@ -56,10 +30,10 @@ pub(super) fn correspondents_are_not_lent(
 
 pub(super) fn listen_address_in_pool(
     report: &Report<'_>,
-    listen: &Located<Listen>,
+    listen: &Located<IpAddr>,
     pool: &[Located<IpNet>],
 ) {
-    let address = IpAddr::V4(listen.value.ipv4);
+    let address = listen.value;
     if let Some(prefix) = pool.iter().find(|prefix| prefix.value.contains(&address)) {
         let message = format!(
             "the listen address {address} is inside the pool's {}",
@@ -77,7 +51,7 @@ pub(super) fn listen_address_in_pool(
 pub(super) struct Available<'a> {
     pub(super) pool: &'a [Located<IpNet>],
     pub(super) exclude: &'a [IpNet],
-    pub(super) listen: Option<Listen>,
+    pub(super) listen: &'a [Located<IpAddr>],
 }
 
 impl Available<'_> {
@@ -90,22 +64,32 @@ impl Available<'_> {
         else {
             return Some("is outside the pool");
         };
-        let is_edge = |prefix: &IpNet| address == prefix.network() || address == prefix.broadcast();
-        if is_edge(&prefix.value) {
-            Some("is the network or broadcast address of its prefix")
+        if let Some(reserved) = reserved(&prefix.value, address) {
+            Some(reserved)
         } else if self
             .exclude
             .iter()
             .any(|exclude| exclude.contains(&address))
         {
             Some("is excluded from the pool")
-        } else if self.listen.is_some_and(|listen| {
-            address == listen.ipv4 || listen.ipv6.is_some_and(|own| address == own)
-        }) {
+        } else if self.listen.iter().any(|own| own.value == address) {
             Some("is this home agent's own")
         } else {
             None
         }
+    }
+}
+
+/// Why no host may have this address of the prefix: RFC 919 and, except for two-address and
+/// one-address prefixes, RFC 4291, section 2.6.1 (RFC 3021, RFC 6164).
+fn reserved(prefix: &IpNet, address: IpAddr) -> Option<&'static str> {
+    match prefix {
+        IpNet::V4(net) if net.prefix_len() < 31 => (address == net.network()
+            || address == net.broadcast())
+        .then_some("is the network or broadcast address of its prefix"),
+        IpNet::V6(net) if net.prefix_len() < 127 => (address == net.network())
+            .then_some("is the Subnet-Router anycast address of its prefix"),
+        IpNet::V4(_) | IpNet::V6(_) => None,
     }
 }
 
@@ -114,12 +98,15 @@ pub(super) fn fixed_addresses(
     addresses: &[&Located<IpAddr>],
     available: &Available<'_>,
 ) {
-    let example = available
-        .pool
-        .first()
-        .map_or_else(|| "the pool".to_owned(), |prefix| prefix.value.to_string());
     for address in addresses {
         if let Some(obstacle) = available.obstacle(address.value) {
+            let alike =
+                |prefix: &&Located<IpNet>| prefix.value.addr().is_ipv4() == address.value.is_ipv4();
+            let example = available
+                .pool
+                .iter()
+                .find(alike)
+                .map_or_else(|| "the pool".to_owned(), |prefix| prefix.value.to_string());
             let message = format!("the fixed address {} {obstacle}", address.value);
             let help = format!("choose another one in {example}, or leave `address` out");
             report.error(&address.span, &message, help);

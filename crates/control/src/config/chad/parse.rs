@@ -11,6 +11,7 @@ use mobility_protocol::security::{Algorithm, SecurityAssociation};
 use super::super::document::{Complaint, Document, Located, Report, Section};
 use super::super::{BackendChoice, key_file, values};
 use super::checks::{self, Available};
+use super::families;
 use super::{
     Config, DEFAULT_CONTROL, DEFAULT_STATE, LifetimeLimits, Listen, MobileNode, Pool, Reachability,
     Security, SecurityMode,
@@ -39,25 +40,27 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     let state = root
         .or("state", PathBuf::from(DEFAULT_STATE), values::path)
         .value;
-    let listen = listen(report, root.table("listen"));
-    let (pool, pool_prefixes) = pool(report, root.table("pool"));
+    let (listen_section, pool_section) = (root.table("listen"), root.table("pool"));
+    let (listen, own_addresses) = listen(&listen_section);
+    let (pool, pool_prefixes) = pool(report, &pool_section);
     let lifetime = lifetime(report, root.table("lifetime"));
     let correspondents = correspondents(report, root.tables("correspondent"));
+    families::complete(report, &listen_section, &pool_section, &correspondents);
+    listen_section.finish();
+    pool_section.finish();
     let security = security(root.table("security"));
     let backend = backend(root.table("dataplane"));
     let mobile_nodes = mobile_nodes(report, root.tables("mobile-node"));
     root.finish();
 
-    let known_listen = listen.as_ref().map(|listen| listen.value);
-    checks::ipv6_is_for_later(report, &pool_prefixes, &correspondents);
     checks::correspondents_are_not_lent(report, &correspondents, &pool_prefixes);
-    if let Some(listen) = &listen {
-        checks::listen_address_in_pool(report, listen, &pool_prefixes);
+    for address in &own_addresses {
+        checks::listen_address_in_pool(report, address, &pool_prefixes);
     }
     let available = Available {
         pool: &pool_prefixes,
         exclude: &pool.exclude,
-        listen: known_listen,
+        listen: &own_addresses,
     };
     let fixed: Vec<_> = mobile_nodes
         .iter()
@@ -74,7 +77,7 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     Some(Config {
         control,
         state,
-        listen: known_listen?,
+        listen,
         pool,
         lifetime,
         correspondents: correspondents.into_iter().map(|one| one.value).collect(),
@@ -90,29 +93,20 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     })
 }
 
-fn listen(report: &Report<'_>, section: Section<'_>) -> Option<Located<Listen>> {
-    let help =
-        "this release serves IPv4: add to [listen] an address of this host, ipv4 = \"192.0.2.1\"";
-    let ipv4 = section.required("ipv4", help, values::ipv4_host);
+/// The home agent's own addresses: by family, and where they stand.
+fn listen(section: &Section<'_>) -> (Listen, Vec<Located<IpAddr>>) {
+    let ipv4 = section.optional("ipv4", values::ipv4_host);
     let ipv6 = section.optional("ipv6", values::ipv6_host);
-    if let Some(address) = &ipv6 {
-        report.warn(
-            &address.span,
-            "`listen.ipv6` isn't served yet",
-            checks::IPV6_HELP,
-        );
-    }
-    section.finish();
-    ipv4.map(|ipv4| Located {
-        value: Listen {
-            ipv4: ipv4.value,
-            ipv6: ipv6.map(|address| address.value),
-        },
-        span: ipv4.span,
-    })
+    let listen = Listen {
+        ipv4: ipv4.as_ref().map(|address| address.value),
+        ipv6: ipv6.as_ref().map(|address| address.value),
+    };
+    let ipv4 = ipv4.map(|address| address.map(IpAddr::V4));
+    let ipv6 = ipv6.map(|address| address.map(IpAddr::V6));
+    (listen, ipv4.into_iter().chain(ipv6).collect())
 }
 
-fn pool(report: &Report<'_>, section: Section<'_>) -> (Pool, Vec<Located<IpNet>>) {
+fn pool(report: &Report<'_>, section: &Section<'_>) -> (Pool, Vec<Located<IpNet>>) {
     let ipv4 = section.list("ipv4", pool_prefix);
     let ipv6 = section.list("ipv6", ipv6_pool_prefix);
     let exclude = section.list("exclude", values::prefix_or_address);
@@ -126,21 +120,10 @@ fn pool(report: &Report<'_>, section: Section<'_>) -> (Pool, Vec<Located<IpNet>>
             values::word(value, &[("routed", Reachability::Routed)], &["on-link"])
         })
         .value;
-    if ipv4.is_empty() && !section.has_elements("ipv4") {
-        let help =
-            "write the prefixes whose addresses may be lent, in [pool]: ipv4 = [\"10.128.0.0/10\"]";
-        report.error(section.span(), "there is no IPv4 address to lend", help);
-    }
     let prefixes: Vec<Located<IpNet>> = ipv4
         .iter()
-        .map(|prefix| Located {
-            value: IpNet::V4(prefix.value),
-            span: prefix.span.clone(),
-        })
-        .chain(ipv6.iter().map(|prefix| Located {
-            value: IpNet::V6(prefix.value),
-            span: prefix.span.clone(),
-        }))
+        .map(|prefix| prefix.clone().map(IpNet::V4))
+        .chain(ipv6.iter().map(|prefix| prefix.clone().map(IpNet::V6)))
         .collect();
     checks::no_overlaps(
         report,
@@ -148,7 +131,6 @@ fn pool(report: &Report<'_>, section: Section<'_>) -> (Pool, Vec<Located<IpNet>>
         "write it once, or prefixes that are apart",
     );
     checks::excluded(report, &exclude, &prefixes);
-    section.finish();
     let pool = Pool {
         ipv4: ipv4.into_iter().map(|prefix| prefix.value).collect(),
         ipv6: ipv6.into_iter().map(|prefix| prefix.value).collect(),
@@ -184,11 +166,20 @@ fn pool_prefix(value: &toml::de::DeValue<'_>) -> values::Parsed<Ipv4Net> {
 fn ipv6_pool_prefix(value: &toml::de::DeValue<'_>) -> values::Parsed<Ipv6Net> {
     let prefix = values::ipv6_prefix(value)?;
     let (shortest, longest) = IPV6_POOL_LENGTHS;
-    if !(shortest..=longest).contains(&prefix.prefix_len()) || prefix.network().is_multicast() {
-        let message = format!("\"{prefix}\" is no pool");
+    if !(shortest..=longest).contains(&prefix.prefix_len()) {
+        let message = format!("\"{prefix}\" is no size for a pool");
         return Err(Complaint::new(
             message,
-            format!("write unicast prefixes from a /{shortest} to a /{longest}"),
+            format!("write prefixes from a /{shortest} to a /{longest}"),
+        ));
+    }
+    let network = prefix.network();
+    // ::/8 holds loopback and what stands for IPv4 addresses.
+    if network.octets()[0] == 0 || network.is_multicast() || network.is_unicast_link_local() {
+        let message = format!("\"{prefix}\" holds addresses no host can be reached by");
+        return Err(Complaint::new(
+            message,
+            "write a global or a unique local prefix: \"2001:db8:1::/64\"",
         ));
     }
     Ok(prefix)

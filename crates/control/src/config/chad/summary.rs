@@ -1,8 +1,15 @@
 //! What a configuration of chad would do, in sentences.
 
+use ipnet::IpNet;
+
 use super::super::values::shown;
 use super::super::{BackendChoice, list};
 use super::{Config, SecurityMode};
+
+/// Where registrations arrive (RFC 5944, section 3).
+const MIP4_PORT: u16 = 434;
+/// Where Binding Updates arrive that protocol 135 does not bring (RFC 5555, section 4.1).
+const MIP6_PORT: u16 = 4191;
 
 impl Config {
     /// What chad would do with this configuration, a line each.
@@ -19,6 +26,17 @@ impl Config {
             [] => String::new(),
             exclude => format!(" except {}", list(exclude)),
         };
+        let ipv4 = listen
+            .ipv4
+            .map(|address| format!("registrations on {address} port {MIP4_PORT}"));
+        let ipv6 = listen
+            .ipv6
+            .map(|address| format!("Binding Updates on {address}, also in UDP port {MIP6_PORT}"));
+        let signalling: Vec<String> = ipv4.into_iter().chain(ipv6).collect();
+        let ipv4 = pool.ipv4.iter().copied().map(IpNet::V4);
+        let prefixes: Vec<IpNet> = ipv4
+            .chain(pool.ipv6.iter().copied().map(IpNet::V6))
+            .collect();
         let who = match security.mode {
             SecurityMode::Open => {
                 "everybody (open mode: requests prove nothing about their sender)".to_owned()
@@ -32,10 +50,10 @@ impl Config {
             BackendChoice::Userspace => "in user space",
         };
         let lines = [
-            format!("answer registrations on {} port 434", listen.ipv4),
+            format!("answer {}", list(&signalling)),
             format!(
                 "lend addresses of {}{excluded}, resting {} after use",
-                list(&pool.ipv4),
+                list(&prefixes),
                 shown(pool.hold_down)
             ),
             format!("to {who}"),

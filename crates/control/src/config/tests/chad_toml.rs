@@ -4,7 +4,8 @@ use super::*;
 fn the_example_is_right_as_it_stands() {
     let (config, warnings) = Files::new().chad(CHAD).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
-    assert_eq!(config.listen.ipv4.to_string(), "192.0.2.1");
+    assert_eq!(config.listen.ipv4, Some("192.0.2.1".parse().unwrap()));
+    assert_eq!(config.listen.ipv6, None);
     assert_eq!(config.control, Path::new("/run/chad/control.sock"));
     assert_eq!(config.state, Path::new("/var/lib/chad"));
     assert_eq!(config.pool.hold_down, Duration::from_secs(240));
@@ -23,11 +24,23 @@ fn the_example_shows_every_key_and_its_default() {
     let text = everything(CHAD, "/etc/chad/laptop.key");
     let (config, warnings) = files.chad(&text).unwrap();
     let (plain, _) = files.chad(CHAD).unwrap();
-    assert_eq!(
-        warnings.len(),
-        2,
-        "IPv6 in [listen] and in [pool]: {warnings:?}"
-    );
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let own: Vec<String> = config
+        .listen
+        .addresses()
+        .map(|address| address.to_string())
+        .collect();
+    assert_eq!(own, ["192.0.2.1", "2001:db8::1"]);
+    assert_eq!(config.pool.ipv6, ["2001:db8:1::/64".parse().unwrap()]);
+    assert_eq!(config.correspondents.len(), 2, "one of each family");
+    let summary = config.summary();
+    for words in [
+        "registrations on 192.0.2.1 port 434 and Binding Updates on 2001:db8::1",
+        "10.128.0.0/10 and 2001:db8:1::/64",
+        "198.51.100.0/24 and 2001:db8:2::/64",
+    ] {
+        assert!(summary.contains(words), "{words:?} in:\n{summary}");
+    }
     assert_eq!(
         format!("{:?}", config.lifetime),
         format!("{:?}", plain.lifetime)
@@ -146,7 +159,7 @@ fn what_is_missing() {
             "pool.ipv4 = [\"10.0.0.0/8\"]\ncorrespondent = [{ prefix = \"198.51.100.0/24\" }]",
         ),
         (1, 1),
-        &["`ipv4` is missing in [listen]"],
+        &["there is no address to listen on", "ipv6 = \"2001:db8::1\""],
     );
     refused(
         files.chad(
