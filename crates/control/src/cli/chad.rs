@@ -82,7 +82,7 @@ pub enum Command {
 const DECODE_EXAMPLES: &str = "\
 Examples:
   chad decode 01:22:ff:ff:00:00:00:00:...   colons, blanks, 0x and hexdump offsets don't matter
-  tcpdump -w - -c 4 udp port 434 | chad decode -
+  tcpdump -w - -c 4 'udp port 434 or udp port 4191 or ip6 proto 135' | chad decode -
   chad decode story.pcap --json | jq .type
 
 Exit status: 1 when any message is refused.";
