@@ -3,6 +3,7 @@
 mod content;
 mod frame;
 mod list;
+mod walk;
 
 pub use content::{
     BindingIdentifier, DnsUpdate, Ipv4AddressAcknowledgement, Ipv4HomeAddress,
@@ -10,8 +11,8 @@ pub use content::{
 };
 pub(crate) use frame::Frame;
 pub use frame::MAX_OPTIONS;
-pub(crate) use list::Walk;
 pub use list::{Options, OptionsError};
+pub(crate) use walk::Walk;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
