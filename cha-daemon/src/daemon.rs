@@ -186,6 +186,7 @@ impl Daemon {
                     transport: Transport::Udp {
                         port: source.port(),
                     },
+                    home_address: None,
                     payload,
                 },
                 Instant::now(),
@@ -296,7 +297,8 @@ fn served_address(config: &Config) -> Result<Ipv4Addr, Fatal> {
 
 fn machine_config(config: &Config, address: Ipv4Addr) -> home_agent::Config {
     home_agent::Config {
-        address: address.into(),
+        ipv4: Some(address),
+        ipv6: None,
         pools: config.pool.ipv4.iter().copied().map(Into::into).collect(),
         exclude: config.pool.exclude.clone(),
         hold_down: config.pool.hold_down,

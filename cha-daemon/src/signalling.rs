@@ -63,7 +63,9 @@ impl SignallingSocket {
 
     /// Sends one message now; a socket whose buffer is full loses it, as a network would.
     pub(crate) fn send(&self, transmit: &Transmit) -> io::Result<()> {
-        let Transport::Udp { port } = transmit.transport;
+        let Transport::Udp { port } = transmit.transport else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         self.socket
             .try_send_to(&transmit.payload, (transmit.destination, port).into())
             .map(drop)

@@ -217,6 +217,7 @@ impl Daemon {
             transport: Transport::Udp {
                 port: source.port(),
             },
+            home_address: None,
             payload: &payload,
         };
         self.machine.handle_input(datagram, Instant::now());

@@ -1,25 +1,32 @@
 //! Records as octets.
 //!
 //! ```text
-//! version 1 · Identification 8 · association · lease
+//! version 2 · stamp · association · lease
+//! stamp:       0 | 1 · timestamp 8 | 2 · sequence number 2 | 3 · timestamp 8 · sequence number 2
 //! association: 0                                      the open one
 //!              1 · algorithm 1 · SPI 4 · length 2 · key
-//! lease:       0 · home address · care-of address · lifetime 8 · expires at 8
+//! lease:       0 · home address · care-of address · transport · lifetime 8 · expires at 8
 //!              1 · home address · (0 | 1 · held until 8) · forget at 8
 //! address:     4 · 4 octets | 6 · 16 octets
+//! transport:   0 · UDP port 2 | 1                     the Mobility Header
 //! ```
-//! Numbers are big-endian, times and durations nanoseconds.
+//! Numbers are big-endian, times and durations nanoseconds. Version 1 has a timestamp for a stamp, and
+//! no transport: it knew IPv4 only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mobility_protocol::Identity;
 use mobility_protocol::home_agent::{StoredLease, StoredRecord};
 use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
-use mobility_protocol::wire::mip4::Identification;
+use mobility_protocol::wire::Identification;
+use mobility_protocol::wire::mip4;
+use mobility_protocol::wire::mip6::SequenceNumber;
+use mobility_protocol::{Identity, Stamp, Transport};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// What records say that were written before there was IPv6.
+const IPV4_ONLY: u8 = 1;
 
 /// Why octets are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,18 +48,20 @@ pub(crate) enum CodecError {
 pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
     let mut octets = Vec::with_capacity(64);
     octets.push(VERSION);
-    octets.extend(record.last_identification.0.to_be_bytes());
+    put_stamp(&mut octets, record.last);
     put_association(&mut octets, &record.association);
     match record.lease {
         StoredLease::Bound {
             home_address,
             care_of,
+            transport,
             lifetime,
             expires_at,
         } => {
             octets.push(0);
             put_address(&mut octets, home_address.ip());
             put_address(&mut octets, care_of.ip());
+            put_transport(&mut octets, transport);
             put_duration(&mut octets, lifetime);
             put_duration(&mut octets, expires_at);
         }
@@ -75,19 +84,45 @@ pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
 
 pub(crate) fn decode(identity: &[u8], octets: &[u8]) -> Result<StoredRecord, CodecError> {
     let mut reader = Reader(octets);
-    match reader.u8()? {
-        VERSION => {}
+    let version = reader.u8()?;
+    let last = match version {
+        VERSION => reader.stamp()?,
+        IPV4_ONLY => Identification(reader.u64()?).into(),
         other => return Err(CodecError::Version(other)),
-    }
+    };
     let record = StoredRecord {
         identity: Identity::new(identity).map_err(|error| CodecError::Identity(error.0))?,
-        last_identification: Identification(reader.u64()?),
+        last,
         association: Arc::new(reader.association()?),
-        lease: reader.lease()?,
+        lease: reader.lease(version)?,
     };
     match reader.0.len() {
         0 => Ok(record),
         left => Err(CodecError::Trailing(left)),
+    }
+}
+
+fn put_stamp(octets: &mut Vec<u8>, stamp: Stamp) {
+    let Stamp {
+        timestamp,
+        sequence,
+    } = stamp;
+    octets.push(u8::from(timestamp.is_some()) | u8::from(sequence.is_some()) << 1);
+    if let Some(timestamp) = timestamp {
+        octets.extend(timestamp.0.to_be_bytes());
+    }
+    if let Some(sequence) = sequence {
+        octets.extend(sequence.0.to_be_bytes());
+    }
+}
+
+fn put_transport(octets: &mut Vec<u8>, transport: Transport) {
+    match transport {
+        Transport::Udp { port } => {
+            octets.push(0);
+            octets.extend(port.to_be_bytes());
+        }
+        Transport::MobilityHeader => octets.push(1),
     }
 }
 
@@ -161,7 +196,7 @@ impl Reader<'_> {
             }
         };
         let spi = u32::from_be_bytes(self.array()?);
-        let length = usize::from(u16::from_be_bytes(self.array()?));
+        let length = usize::from(self.u16()?);
         let (key, rest) = self
             .0
             .split_at_checked(length)
@@ -175,11 +210,47 @@ impl Reader<'_> {
         })
     }
 
-    fn lease(&mut self) -> Result<StoredLease, CodecError> {
+    fn stamp(&mut self) -> Result<Stamp, CodecError> {
+        let (timestamp, sequence) = match self.u8()? {
+            0 => (false, false),
+            1 => (true, false),
+            2 => (false, true),
+            3 => (true, true),
+            value => {
+                return Err(CodecError::Value {
+                    field: "stamp",
+                    value,
+                });
+            }
+        };
+        let timestamp = timestamp.then(|| self.u64()).transpose()?;
+        let sequence = sequence.then(|| self.u16()).transpose()?;
+        Ok(Stamp {
+            timestamp: timestamp.map(Identification),
+            sequence: sequence.map(SequenceNumber),
+        })
+    }
+
+    fn transport(&mut self, version: u8) -> Result<Transport, CodecError> {
+        if version == IPV4_ONLY {
+            return Ok(Transport::Udp { port: mip4::PORT });
+        }
+        match self.u8()? {
+            0 => Ok(Transport::Udp { port: self.u16()? }),
+            1 => Ok(Transport::MobilityHeader),
+            value => Err(CodecError::Value {
+                field: "transport",
+                value,
+            }),
+        }
+    }
+
+    fn lease(&mut self, version: u8) -> Result<StoredLease, CodecError> {
         match self.u8()? {
             0 => Ok(StoredLease::Bound {
                 home_address: self.address()?.into(),
                 care_of: self.address()?.into(),
+                transport: self.transport(version)?,
                 lifetime: self.duration()?,
                 expires_at: self.duration()?,
             }),
@@ -223,6 +294,10 @@ impl Reader<'_> {
         self.array().map(u8::from_be_bytes)
     }
 
+    fn u16(&mut self) -> Result<u16, CodecError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     fn u64(&mut self) -> Result<u64, CodecError> {
         self.array().map(u64::from_be_bytes)
     }
@@ -254,11 +329,19 @@ mod tests {
         any::<u64>().prop_map(Duration::from_nanos)
     }
 
+    fn transport() -> impl Strategy<Value = Transport> {
+        prop_oneof![
+            any::<u16>().prop_map(|port| Transport::Udp { port }),
+            Just(Transport::MobilityHeader)
+        ]
+    }
+
     fn lease() -> impl Strategy<Value = StoredLease> {
-        let bound = (address(), address(), time(), time()).prop_map(
-            |(home, care_of, lifetime, expires_at)| StoredLease::Bound {
+        let bound = (address(), address(), transport(), time(), time()).prop_map(
+            |(home, care_of, transport, lifetime, expires_at)| StoredLease::Bound {
                 home_address: home.into(),
                 care_of: care_of.into(),
+                transport,
                 lifetime,
                 expires_at,
             },
@@ -294,13 +377,17 @@ mod tests {
         fn records_survive(
             identity in prop::collection::vec(any::<u8>(), 1..255),
             association in association(),
-            identification: u64,
+            timestamp: Option<u64>,
+            sequence: Option<u16>,
             lease in lease(),
         ) {
             let record = StoredRecord {
                 identity: Identity::new(&identity).unwrap(),
                 association: Arc::new(association),
-                last_identification: Identification(identification),
+                last: Stamp {
+                    timestamp: timestamp.map(Identification),
+                    sequence: sequence.map(SequenceNumber),
+                },
                 lease,
             };
             let octets = encode(&record);
@@ -314,6 +401,7 @@ mod tests {
         fn anything_may_be_on_a_disk(octets in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = decode(b"a", &octets);
             let _ = decode(b"", &[&[VERSION], octets.as_slice()].concat());
+            let _ = decode(b"a", &[&[IPV4_ONLY], octets.as_slice()].concat());
         }
     }
 
@@ -322,14 +410,51 @@ mod tests {
         let record = StoredRecord {
             identity: Identity::new("a").unwrap(),
             association: Arc::new(SecurityAssociation::open_mode()),
-            last_identification: Identification(1),
+            last: Identification(1).into(),
             lease: StoredLease::Bound {
                 home_address: Ipv4Addr::LOCALHOST.into(),
                 care_of: Ipv4Addr::LOCALHOST.into(),
+                transport: Transport::Udp { port: 434 },
                 lifetime: Duration::from_secs(1),
                 expires_at: Duration::from_secs(2),
             },
         };
-        assert_eq!(encode(&record).len(), 37);
+        assert_eq!(encode(&record).len(), 41);
+    }
+
+    #[test]
+    fn records_of_the_first_version_are_read() {
+        let bound = [
+            &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0][..],
+            &[4, 10, 0, 0, 1, 4, 198, 51, 100, 7],
+            &1_000_u64.to_be_bytes(),
+            &2_000_u64.to_be_bytes(),
+        ]
+        .concat();
+        let record = decode(b"a", &bound).unwrap();
+        assert_eq!(record.last, Identification(9).into());
+        assert_eq!(
+            record.lease,
+            StoredLease::Bound {
+                home_address: Ipv4Addr::new(10, 0, 0, 1).into(),
+                care_of: Ipv4Addr::new(198, 51, 100, 7).into(),
+                transport: Transport::Udp { port: 434 },
+                lifetime: Duration::from_nanos(1_000),
+                expires_at: Duration::from_nanos(2_000),
+            }
+        );
+        let released = [
+            &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1][..],
+            &[4, 10, 0, 0, 1, 0],
+            &3_000_u64.to_be_bytes(),
+        ]
+        .concat();
+        assert!(matches!(
+            decode(b"a", &released).unwrap().lease,
+            StoredLease::Released {
+                held_until: None,
+                ..
+            }
+        ));
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Changes are committed many at once: [`BindingStore::commit`] returns when they would survive a
 //! power cut. If it fails, because the disk is full for instance, nothing is lost and nothing is
-//! half done: the changes stay in memory, one per identity, and go with the next commit.
+//! half done: the changes stay in memory, one per record, and go with the next commit.
 
 mod codec;
 #[cfg(test)]
@@ -19,8 +19,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use mobility_protocol::Identity;
 use mobility_protocol::home_agent::{StoreChange, StoredRecord};
+use mobility_protocol::{Family, Identity};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
@@ -29,9 +29,15 @@ use redb::{
 pub const FILE_NAME: &str = "bindings.redb";
 
 /// The layout of the file. A file with a larger number is from a newer version of this program.
-pub const FORMAT_VERSION: u32 = 1;
+/// Format 1 had no table for IPv6.
+pub const FORMAT_VERSION: u32 = 2;
 
-const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bindings");
+/// Records by identity.
+type Records = TableDefinition<'static, &'static [u8], &'static [u8]>;
+const RECORDS: [(Family, Records); 2] = [
+    (Family::Ipv4, TableDefinition::new("bindings")),
+    (Family::Ipv6, TableDefinition::new("bindings-ipv6")),
+];
 const PROPERTIES: TableDefinition<'_, &str, u32> = TableDefinition::new("properties");
 const VERSION: &str = "version";
 
@@ -43,8 +49,8 @@ pub struct BindingStore {
     path: PathBuf,
     /// Closed after a failure: the database takes no more once a write has failed.
     database: Option<Database>,
-    /// What is not on disk yet: the new record of an identity, or none.
-    pending: BTreeMap<Identity, Option<Vec<u8>>>,
+    /// What is not on disk yet: the new record of an identity in a family, or none.
+    pending: BTreeMap<(Family, Identity), Option<Vec<u8>>>,
 }
 
 /// Why the store does not do what it should.
@@ -112,7 +118,7 @@ impl BindingStore {
         Ok(store)
     }
 
-    /// Every record on disk, by identity.
+    /// Every record on disk, by family and identity.
     ///
     /// # Errors
     /// [`StoreError`] when the file can't be read, or a record in it makes no sense.
@@ -121,14 +127,13 @@ impl BindingStore {
             return Ok(Vec::new());
         };
         let read = || -> Result<Vec<Result<StoredRecord, String>>, redb::Error> {
-            let table = database.begin_read()?.open_table(RECORDS)?;
+            let transaction = database.begin_read()?;
             let mut records = Vec::new();
-            for entry in table.iter()? {
-                let (identity, record) = entry?;
-                let decoded = codec::decode(identity.value(), record.value());
-                records.push(decoded.map_err(|error| {
-                    format!("the record of {}: {error}", identity.value().escape_ascii())
-                }));
+            for (family, definition) in RECORDS {
+                for entry in transaction.open_table(definition)?.iter()? {
+                    let (identity, record) = entry?;
+                    records.push(decoded(family, identity.value(), record.value()));
+                }
             }
             Ok(records)
         };
@@ -153,10 +158,11 @@ impl BindingStore {
             match change {
                 StoreChange::Put(record) => {
                     let octets = codec::encode(&record);
-                    self.pending.insert(record.identity, Some(octets));
+                    let key = (record.family(), record.identity);
+                    self.pending.insert(key, Some(octets));
                 }
-                StoreChange::Delete(identity) => {
-                    self.pending.insert(identity, None);
+                StoreChange::Delete(identity, family) => {
+                    self.pending.insert((family, identity), None);
                 }
             }
         }
@@ -180,7 +186,7 @@ impl BindingStore {
         }
     }
 
-    /// How many identities have a change that is not on disk.
+    /// How many records have a change that is not on disk.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.pending.len()
@@ -188,9 +194,10 @@ impl BindingStore {
 
     fn write(&self, database: &Database) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        {
-            let mut table = transaction.open_table(RECORDS)?;
-            for (identity, record) in &self.pending {
+        for (family, definition) in RECORDS {
+            let mut table = transaction.open_table(definition)?;
+            let pending = self.pending.iter().filter(|((of, _), _)| *of == family);
+            for ((_, identity), record) in pending {
                 match record {
                     Some(octets) => table.insert(identity.as_bytes(), octets.as_slice())?,
                     None => table.remove(identity.as_bytes())?,
@@ -226,7 +233,8 @@ impl BindingStore {
         })
     }
 
-    /// Refuses the file of a newer version, and says in a new file which one made it.
+    /// Refuses the file of a newer version. Makes of a new file, or one of an older version, one of
+    /// this.
     fn check_version(&self, database: &Database) -> Result<(), StoreError> {
         let read = || -> Result<Option<u32>, redb::Error> {
             match database.begin_read()?.open_table(PROPERTIES) {
@@ -240,7 +248,9 @@ impl BindingStore {
             transaction
                 .open_table(PROPERTIES)?
                 .insert(VERSION, FORMAT_VERSION)?;
-            transaction.open_table(RECORDS)?;
+            for (_, definition) in RECORDS {
+                transaction.open_table(definition)?;
+            }
             Ok(transaction.commit()?)
         };
         match read().map_err(|error| self.error(error))? {
@@ -248,8 +258,8 @@ impl BindingStore {
                 path: self.path.clone(),
                 found,
             }),
-            Some(_) => Ok(()),
-            None => write().map_err(|error| self.error(error)),
+            Some(FORMAT_VERSION) => Ok(()),
+            Some(_) | None => write().map_err(|error| self.error(error)),
         }
     }
 
@@ -286,6 +296,16 @@ impl BindingStore {
                 source: Box::new(source),
             },
         }
+    }
+}
+
+/// A record as it is, or what is wrong with it.
+fn decoded(family: Family, identity: &[u8], record: &[u8]) -> Result<StoredRecord, String> {
+    let named = |reason: String| format!("the record of {}: {reason}", identity.escape_ascii());
+    let record = codec::decode(identity, record).map_err(|error| named(error.to_string()))?;
+    match record.family() == family {
+        true => Ok(record),
+        false => Err(named("it is in the table of the other family".to_owned())),
     }
 }
 

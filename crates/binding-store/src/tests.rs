@@ -1,11 +1,13 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mobility_protocol::home_agent::StoredLease;
 use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
-use mobility_protocol::wire::mip4::Identification;
+use mobility_protocol::wire::Identification;
+use mobility_protocol::wire::mip6::SequenceNumber;
+use mobility_protocol::{Stamp, Transport};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -47,10 +49,11 @@ fn record(number: u32) -> StoredRecord {
             algorithm: Algorithm::HmacSha256,
             key: Key::new(b"a secret nobody may see").unwrap(),
         }),
-        last_identification: Identification(u64::from(number) << 32),
+        last: Identification(u64::from(number) << 32).into(),
         lease: StoredLease::Bound {
             home_address: Ipv4Addr::from(0x0a80_0000 + number).into(),
             care_of: Ipv4Addr::new(198, 51, 100, 7).into(),
+            transport: Transport::Udp { port: 40_000 },
             lifetime: Duration::from_secs(600),
             expires_at: Duration::from_nanos(1_767_225_600_123_456_789),
         },
@@ -63,6 +66,81 @@ fn put(number: u32) -> StoreChange {
 
 fn records(numbers: impl IntoIterator<Item = u32>) -> Vec<StoredRecord> {
     numbers.into_iter().map(record).collect()
+}
+
+/// What the same identity has in the other family.
+fn record_of_ipv6(number: u32) -> StoredRecord {
+    StoredRecord {
+        last: Stamp {
+            timestamp: None,
+            sequence: Some(SequenceNumber(7)),
+        },
+        lease: StoredLease::Bound {
+            home_address: Ipv6Addr::from(0x2001_0db8_0001_u128 << 80 | u128::from(number)).into(),
+            care_of: Ipv6Addr::from(0x2001_0db8_0100_u128 << 80 | 0x10).into(),
+            transport: Transport::MobilityHeader,
+            lifetime: Duration::from_secs(600),
+            expires_at: Duration::from_nanos(1_767_225_600_123_456_789),
+        },
+        ..record(number)
+    }
+}
+
+#[test]
+fn an_identity_has_a_record_in_each_family() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open();
+    let ipv6 = || StoreChange::Put(record_of_ipv6(1));
+    store.commit([put(1), ipv6(), put(2)]).unwrap();
+    drop(store);
+    let mut store = scratch.open();
+    assert_eq!(
+        store.load().unwrap(),
+        [record(1), record(2), record_of_ipv6(1)]
+    );
+    store
+        .commit([StoreChange::Delete(record(1).identity, Family::Ipv4)])
+        .unwrap();
+    assert_eq!(store.load().unwrap(), [record(2), record_of_ipv6(1)]);
+    store
+        .commit([StoreChange::Delete(record(1).identity, Family::Ipv6)])
+        .unwrap();
+    assert_eq!(store.load().unwrap(), [record(2)]);
+}
+
+#[test]
+fn a_store_of_the_first_format_is_taken_over() {
+    let scratch = Scratch::new();
+    let database = Builder::new().create(scratch.file()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let octets = [
+        &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0][..],
+        &[4, 10, 0, 0, 1, 4, 198, 51, 100, 7],
+        &600_000_000_000_u64.to_be_bytes(),
+        &u64::MAX.to_be_bytes(),
+    ]
+    .concat();
+    transaction
+        .open_table(RECORDS[0].1)
+        .unwrap()
+        .insert(&b"laptop@example.net"[..], octets.as_slice())
+        .unwrap();
+    transaction
+        .open_table(PROPERTIES)
+        .unwrap()
+        .insert(VERSION, 1)
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let mut store = scratch.open();
+    let records = store.load().unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].identity.as_bytes(), b"laptop@example.net");
+    assert_eq!(records[0].last, Identification(9).into());
+    store.commit([StoreChange::Put(record_of_ipv6(1))]).unwrap();
+    drop(store);
+    assert_eq!(scratch.open().load().unwrap().len(), 2);
 }
 
 #[test]
@@ -82,7 +160,7 @@ fn what_was_committed_is_there_after_a_restart() {
     store
         .commit([
             StoreChange::Put(released.clone()),
-            StoreChange::Delete(record(8).identity),
+            StoreChange::Delete(record(8).identity, Family::Ipv4),
         ])
         .unwrap();
     drop(store);
@@ -97,7 +175,7 @@ fn a_commit_of_nothing_does_nothing() {
     let scratch = Scratch::new();
     let mut store = scratch.open();
     store
-        .commit([StoreChange::Delete(record(1).identity)])
+        .commit([StoreChange::Delete(record(1).identity, Family::Ipv4)])
         .unwrap();
     store.commit([]).unwrap();
     assert_eq!(store.pending(), 0);
@@ -191,10 +269,10 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
     for _ in 0..2 {
         let error = BindingStore::open(&scratch.0).unwrap_err();
         assert!(
-            matches!(error, StoreError::Newer { found: 2, .. }),
+            matches!(error, StoreError::Newer { found: 3, .. }),
             "{error:?}"
         );
-        assert!(error.to_string().contains("format 2"), "{error}");
+        assert!(error.to_string().contains("format 3"), "{error}");
     }
 }
 
@@ -205,7 +283,7 @@ fn a_record_that_makes_no_sense_is_named() {
     store.commit((0..3).map(put)).unwrap();
     let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
     transaction
-        .open_table(RECORDS)
+        .open_table(RECORDS[0].1)
         .unwrap()
         .insert(&b"node000001@example.net"[..], &[9, 9][..])
         .unwrap();
@@ -324,7 +402,7 @@ fn fill(directory: &Path) {
         assert_eq!(store.pending(), 1000 * (attempt as usize + 1));
     }
     store
-        .commit([StoreChange::Delete(record(3).identity)])
+        .commit([StoreChange::Delete(record(3).identity, Family::Ipv4)])
         .unwrap_err();
 
     fs::remove_file(&ballast).unwrap();

@@ -17,7 +17,7 @@ use mobility_protocol::security::SecurityAssociation;
 use mobility_protocol::wire::mip4::{
     Extension, Extensions, Identification, RegistrationRequest, RequestFlags,
 };
-use mobility_protocol::{Datagram, HomeAgentAddress, Identity, Lifetime, Transport};
+use mobility_protocol::{Datagram, Identity, Lifetime, Transport};
 
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// 2026-01-01 00:00:00 UTC.
@@ -69,7 +69,8 @@ fn main() {
 fn home_agent(now: Instant) -> HomeAgent {
     let net = |text: &str| text.parse().expect("a prefix");
     let config = Config {
-        address: HomeAgentAddress::from(HOME_AGENT),
+        ipv4: Some(HOME_AGENT),
+        ipv6: None,
         pools: vec![net("10.0.0.0/8")],
         exclude: vec![],
         hold_down: Duration::from_secs(240),
@@ -92,6 +93,7 @@ fn serve(agent: &mut HomeAgent, source: SocketAddr, payload: &[u8], now: Instant
             transport: Transport::Udp {
                 port: source.port(),
             },
+            home_address: None,
             payload,
         },
         now,

@@ -7,6 +7,27 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// One of the two versions of IP. A binding is of one: that of its home address, its care-of address
+/// and its home agent, and of the signalling that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// Mobile IPv4 (RFC 5944).
+    Ipv4,
+    /// Mobile IPv6 (RFC 6275).
+    Ipv6,
+}
+
+impl Family {
+    /// The one this address belongs to.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+}
+
 macro_rules! address_role {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -19,6 +40,12 @@ macro_rules! address_role {
             #[must_use]
             pub const fn ip(self) -> IpAddr {
                 self.0
+            }
+
+            /// The version of IP it belongs to.
+            #[must_use]
+            pub const fn family(self) -> Family {
+                Family::of(self.0)
             }
         }
 

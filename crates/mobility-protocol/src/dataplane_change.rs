@@ -6,21 +6,33 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::HomeAddress;
+use crate::{Family, HomeAddress};
 
 /// How packets are wrapped between care-of address and home agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encapsulation {
     /// The whole packet behind one more IPv4 header, protocol 4 (RFC 2003).
     IpInIp,
+    /// The whole IPv6 packet behind one more IPv6 header, protocol 41 (RFC 2473).
+    Ip6InIp6,
 }
 
 impl Encapsulation {
+    /// How packets of this family are wrapped in packets of the same family.
+    #[must_use]
+    pub const fn within(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::IpInIp,
+            Family::Ipv6 => Self::Ip6InIp6,
+        }
+    }
+
     /// The name status and logs use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::IpInIp => "ipip",
+            Self::Ip6InIp6 => "ip6ip6",
         }
     }
 
@@ -29,6 +41,7 @@ impl Encapsulation {
     pub const fn overhead(self) -> u16 {
         match self {
             Self::IpInIp => 20,
+            Self::Ip6InIp6 => 40,
         }
     }
 }

@@ -15,11 +15,13 @@ pub mod mobile_node;
 pub mod pool;
 mod refusal;
 pub mod security;
+mod stamp;
 pub mod wire;
 
 pub use binding::{
-    CareOfAddress, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime,
+    CareOfAddress, Family, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime,
 };
 pub use datagram::{Datagram, Path, Transmit, Transport};
 pub use dataplane_change::{DataplaneChange, Encapsulation, Tunnel, TunnelEndpoints};
 pub use refusal::Refusal;
+pub use stamp::Stamp;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::wire::mip4::Identification;
+use crate::wire::Identification;
 
 /// What time it is elsewhere.
 #[derive(Debug, Clone, Copy)]

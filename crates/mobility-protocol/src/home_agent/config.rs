@@ -1,25 +1,34 @@
 //! What a home agent is configured with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::per_family::PerFamily;
+use super::pools::Pools;
 use crate::pool::{LONGEST_HOLD_DOWN, Pool, PoolConfig, PoolError};
 use crate::security::{FIRST_SPI, OPEN_MODE_SPI, SecurityAssociation};
-use crate::{HomeAgentAddress, Identity, Lifetime};
+use crate::{Family, HomeAddress, HomeAgentAddress, Identity, Lifetime};
 
-/// The longest lifetime the IPv4 signalling can grant; one second more would mean "for ever".
+/// The longest lifetime granted: what the signalling of both families can say. One second more
+/// would mean "for ever" in IPv4.
 pub const LONGEST_LIFETIME: Duration = Duration::from_secs(65_534);
+
+/// How long a deleted binding is remembered for its sequence number (RFC 6275, section 12).
+const MAX_DELETE_BCE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a home agent is configured with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address mobile nodes register with and tunnels end at.
-    pub address: HomeAgentAddress,
-    /// The prefixes home addresses are lent from.
+    /// The IPv4 address mobile nodes register with and tunnels end at.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The IPv6 address mobile nodes register with and tunnels end at.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The prefixes home addresses are lent from: at least one for each family there is an address
+    /// of, and none of another.
     pub pools: Vec<IpNet>,
     /// Parts of the pools that are not lent.
     pub exclude: Vec<IpNet>,
@@ -35,8 +44,8 @@ pub struct Config {
     pub mobile_nodes: Vec<MobileNodeConfig>,
     /// Whom this home agent serves: the only inner peers of every tunnel.
     pub correspondents: Arc<[IpNet]>,
-    /// How far the Identification of a request may be from our clock (RFC 5944, section 5.7.1:
-    /// 7 seconds by default, more than 3).
+    /// How far the timestamp of a request may be from our clock (RFC 5944, section 5.7.1, and
+    /// RFC 4285, section 6: 7 seconds by default, more than 3).
     pub replay_window: Duration,
 }
 
@@ -64,12 +73,17 @@ pub struct MobileNodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The address is not one mobile nodes could register with.
-    #[error("{0} is not an IPv4 unicast address a home agent could have")]
+    #[error("{0} is not a unicast address a home agent could have")]
     Address(HomeAgentAddress),
-    /// The signalling of that family is not spoken here.
-    #[error("{0} is not an IPv4 prefix; home addresses are lent from IPv4 prefixes only")]
+    /// There is nothing to register with.
+    #[error("the home agent has no address")]
+    NoAddress,
+    /// Home addresses nobody could be lent.
+    #[error(
+        "home addresses are to be lent from {0}, but the home agent has no address of that family"
+    )]
     Family(IpNet),
-    /// The prefixes make no pool.
+    /// The prefixes make no pool, or a family has none.
     #[error("pool: {0}")]
     Pool(#[from] PoolError),
     /// A lifetime that can't be granted.
@@ -109,24 +123,31 @@ pub(super) struct Known {
 /// The configuration in the form the machine works with.
 #[derive(Debug)]
 pub(super) struct Policy {
-    pub(super) address: Ipv4Addr,
+    pub(super) ipv4: Option<Ipv4Addr>,
+    pub(super) ipv6: Option<Ipv6Addr>,
     pub(super) default_lifetime: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) hold_down: Duration,
     pub(super) replay_window: Duration,
-    pub(super) correspondents: Arc<[IpNet]>,
+    pub(super) correspondents: PerFamily<Arc<[IpNet]>>,
     known: BTreeMap<Identity, Known>,
     open: Option<Arc<SecurityAssociation>>,
 }
 
 impl Policy {
-    pub(super) fn new(config: Config, seed: [u8; 32]) -> Result<(Self, Pool), ConfigError> {
-        let address = match config.address.ip() {
-            IpAddr::V4(address) if is_unicast(address) => address,
-            IpAddr::V4(_) | IpAddr::V6(_) => return Err(ConfigError::Address(config.address)),
-        };
-        if let Some(prefix) = config.pools.iter().find(|prefix| prefix.addr().is_ipv6()) {
-            return Err(ConfigError::Family(*prefix));
+    pub(super) fn new(config: Config, seed: [u8; 32]) -> Result<(Self, Pools), ConfigError> {
+        let impossible = [
+            config
+                .ipv4
+                .filter(|address| !is_unicast(*address))
+                .map(HomeAgentAddress::from),
+            config
+                .ipv6
+                .filter(|address| !is_global(*address))
+                .map(HomeAgentAddress::from),
+        ];
+        if let Some(address) = impossible.into_iter().flatten().next() {
+            return Err(ConfigError::Address(address));
         }
         for lifetime in [config.default_lifetime, config.max_lifetime] {
             if lifetime < Duration::from_secs(1) || lifetime > LONGEST_LIFETIME {
@@ -142,29 +163,41 @@ impl Policy {
             return Err(ConfigError::ReplayWindow(config.replay_window));
         }
         let (known, fixed) = known(config.mobile_nodes)?;
-        let pool = Pool::new(
-            PoolConfig {
-                prefixes: config.pools,
-                exclude: [config.exclude, vec![IpNet::from(IpAddr::V4(address))]].concat(),
-                fixed,
-                hold_down: config.hold_down,
-            },
+        let (ipv4, ipv6) = (config.ipv4.map(IpAddr::V4), config.ipv6.map(IpAddr::V6));
+        let pools = pools(
+            [ipv4, ipv6].into_iter().flatten().collect(),
+            config.pools,
+            config.exclude,
+            &fixed,
+            config.hold_down,
             seed,
         )?;
         let policy = Self {
-            address,
+            ipv4: config.ipv4,
+            ipv6: config.ipv6,
             default_lifetime: whole_seconds(config.default_lifetime),
             max_lifetime: whole_seconds(config.max_lifetime),
             hold_down: config.hold_down,
             replay_window: config.replay_window,
-            correspondents: config.correspondents,
+            correspondents: PerFamily {
+                ipv4: of_family(&config.correspondents, Family::Ipv4),
+                ipv6: of_family(&config.correspondents, Family::Ipv6),
+            },
             known,
             open: match config.mode {
                 Mode::Open => Some(Arc::new(SecurityAssociation::open_mode())),
                 Mode::Authenticated => None,
             },
         };
-        Ok((policy, pool))
+        Ok((policy, pools))
+    }
+
+    /// The address mobile nodes register with over this family.
+    pub(super) fn address(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::Ipv4 => self.ipv4.map(IpAddr::V4),
+            Family::Ipv6 => self.ipv6.map(IpAddr::V6),
+        }
     }
 
     /// The association with which this identity authenticates under this index. A configured
@@ -181,9 +214,10 @@ impl Policy {
         (association.spi == spi).then_some(association)
     }
 
-    /// The home address that is always and only this identity's.
-    pub(super) fn fixed_address(&self, identity: &Identity) -> Option<IpAddr> {
-        self.known.get(identity)?.address
+    /// The home address of this family that is always and only this identity's.
+    pub(super) fn fixed_address(&self, identity: &Identity, family: Family) -> Option<HomeAddress> {
+        let address = self.known.get(identity)?.address.map(HomeAddress)?;
+        (address.family() == family).then_some(address)
     }
 
     /// How long a binding is granted for to who asks for so long.
@@ -195,10 +229,15 @@ impl Policy {
         }
     }
 
-    /// How long the last Identification of a mobile node without a binding is remembered: until
-    /// everything it sent before is outside the window, however its clock was off.
-    pub(super) fn replay_memory(&self) -> Duration {
-        2 * self.replay_window
+    /// How long the last stamp of a mobile node without a binding is remembered: until everything
+    /// it sent before is outside the window, however its clock was off, and where only a sequence
+    /// number tells, no longer under way.
+    pub(super) fn replay_memory(&self, family: Family) -> Duration {
+        let window = 2 * self.replay_window;
+        match family {
+            Family::Ipv4 => window,
+            Family::Ipv6 => window.max(MAX_DELETE_BCE_TIMEOUT),
+        }
     }
 }
 
@@ -209,8 +248,71 @@ pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
     first != 0 && first < 240 && !address.is_multicast() && !address.is_loopback()
 }
 
+/// Whether a host could have this address as seen from elsewhere.
+pub(super) const fn is_global(address: Ipv6Addr) -> bool {
+    !(address.is_unspecified()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.is_unicast_link_local()
+        || address.to_ipv4_mapped().is_some())
+}
+
 const fn whole_seconds(duration: Duration) -> Duration {
     Duration::from_secs(duration.as_secs())
+}
+
+fn of_family(nets: &[IpNet], family: Family) -> Arc<[IpNet]> {
+    nets.iter()
+        .filter(|net| Family::of(net.addr()) == family)
+        .copied()
+        .collect()
+}
+
+/// A pool for each family of these addresses of ours, which are not lent.
+fn pools(
+    addresses: Vec<IpAddr>,
+    prefixes: Vec<IpNet>,
+    exclude: Vec<IpNet>,
+    fixed: &BTreeSet<IpAddr>,
+    hold_down: Duration,
+    seed: [u8; 32],
+) -> Result<Pools, ConfigError> {
+    if addresses.is_empty() {
+        return Err(ConfigError::NoAddress);
+    }
+    let served = |address: IpAddr| {
+        addresses
+            .iter()
+            .any(|own| Family::of(*own) == Family::of(address))
+    };
+    if let Some(prefix) = prefixes.iter().find(|prefix| !served(prefix.addr())) {
+        return Err(ConfigError::Family(*prefix));
+    }
+    if let Some(address) = fixed.iter().find(|address| !served(**address)) {
+        return Err(PoolError::FixedOutside(*address).into());
+    }
+    let own = addresses.iter().copied().map(IpNet::from);
+    let exclude: Vec<IpNet> = exclude.into_iter().chain(own).collect();
+    let mut pools = PerFamily::default();
+    for family in addresses.iter().map(|address| Family::of(*address)) {
+        let mut seed = seed;
+        // What the addresses of one family tell must say nothing about those of the other.
+        if let (Family::Ipv6, [first, ..]) = (family, &mut seed) {
+            *first ^= 1;
+        }
+        let config = PoolConfig {
+            prefixes: of_family(&prefixes, family).to_vec(),
+            exclude: exclude.clone(),
+            fixed: fixed
+                .iter()
+                .filter(|address| Family::of(**address) == family)
+                .copied()
+                .collect(),
+            hold_down,
+        };
+        *pools.of_mut(family) = Some(Pool::new(config, seed)?);
+    }
+    Ok(Pools(pools))
 }
 
 type KnownNodes = (BTreeMap<Identity, Known>, BTreeSet<IpAddr>);

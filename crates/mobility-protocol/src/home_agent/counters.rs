@@ -2,36 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use super::mip4;
+use super::{mip4, mip6};
 
 /// Why a datagram was dropped without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DropReason {
     /// The octets are no message; the wire's name for the fault.
     Undecodable(&'static str),
-    /// A source nobody could answer to: port 0, or no IPv4 unicast address.
+    /// We have no address of that family.
+    FamilyNotServed,
+    /// It is not for the address we are known by.
+    UnexpectedDestination,
+    /// A source nobody could answer to: port 0, or no unicast address.
     InvalidSource,
     /// A message that is not for a home agent, or not answered in this form.
     UnexpectedMessage,
     /// An extension that must be understood and is not.
     UnsupportedExtension,
-    /// No Mobile-Home Authentication extension, or several (RFC 5944, section 3.8.2.1).
+    /// No Mobile-Home Authentication extension, or several (RFC 5944, section 3.8.2.1); no MN-HA
+    /// authentication option (RFC 4285).
     MissingAuthentication,
     /// A Foreign-Home Authentication extension: there is no association with any foreign agent
     /// (RFC 5944, section 3.8.2.1).
     UnknownForeignAgent,
-    /// No NAI extension before the authentication: nobody is named.
+    /// No NAI before the authentication: nobody is named.
     MissingIdentity,
     /// This identity has no association under this SPI.
     UnknownAssociation,
-    /// The authenticator is not the one the association makes. An answer would need a valid
-    /// authenticator of our own and tell a stranger more than the mobile node, which drops it if it
-    /// has another key.
+    /// The authenticator is not the one the association makes. In IPv4 there is no answer: it would
+    /// need a valid authenticator of our own and tell a stranger more than the mobile node, which
+    /// drops it if it has another key. In IPv6 RFC 4285 has one, at a bounded rate.
     AuthenticationFailed,
 }
 
 impl DropReason {
-    const NAMED: [(&'static str, Self); 8] = [
+    const NAMED: [(&'static str, Self); 10] = [
+        ("drop_family_not_served", Self::FamilyNotServed),
+        ("drop_unexpected_destination", Self::UnexpectedDestination),
         ("drop_invalid_source", Self::InvalidSource),
         ("drop_unexpected_message", Self::UnexpectedMessage),
         ("drop_unsupported_extension", Self::UnsupportedExtension),
@@ -74,6 +81,7 @@ impl Counters {
         let names = drops
             .chain(life)
             .chain(mip4::counters())
+            .chain(mip6::counters())
             .chain(UNDECODABLE.iter().map(|(name, _)| *name));
         Self(names.map(|name| (name, 0)).collect())
     }
@@ -113,9 +121,8 @@ impl Counters {
     }
 }
 
-/// The names of [`DecodeError::drop_reason`](crate::wire::mip4::DecodeError::drop_reason) as
-/// counters. The wire module has no prefix to give.
-const UNDECODABLE: [(&str, &str); 8] = [
+/// What the wire modules call their faults, as counters. They have no prefix to give.
+const UNDECODABLE: [(&str, &str); 22] = [
     ("drop_empty_message", "empty_message"),
     ("drop_unknown_message_type", "unknown_message_type"),
     ("drop_truncated_message", "truncated_message"),
@@ -127,17 +134,41 @@ const UNDECODABLE: [(&str, &str); 8] = [
         "unknown_non_skippable_extension",
     ),
     ("drop_too_many_extensions", "too_many_extensions"),
+    ("drop_truncated_header", "truncated_header"),
+    ("drop_bad_payload_protocol", "bad_payload_protocol"),
+    ("drop_bad_checksum", "bad_checksum"),
+    ("drop_truncated_option", "truncated_option"),
+    ("drop_malformed_option", "malformed_option"),
+    ("drop_repeated_option", "repeated_option"),
+    (
+        "drop_option_after_authentication",
+        "option_after_authentication",
+    ),
+    ("drop_too_many_options", "too_many_options"),
+    ("drop_conflicting_home_address", "conflicting_home_address"),
+    ("drop_not_ipv6", "not_ipv6"),
+    ("drop_truncated_packet", "truncated_packet"),
+    ("drop_no_mobility_header", "no_mobility_header"),
+    ("drop_fragment", "fragment"),
+    ("drop_malformed_header", "malformed_header"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::mip4::DecodeError;
+    use std::collections::BTreeSet;
+
+    use crate::wire;
 
     #[test]
     fn every_fault_of_the_wire_has_its_counter() {
-        let known = UNDECODABLE.map(|(_, reason)| reason);
-        assert_eq!(known, DecodeError::DROP_REASONS);
+        let known: BTreeSet<_> = UNDECODABLE.iter().map(|(_, reason)| *reason).collect();
+        let faults: BTreeSet<_> = wire::mip4::DecodeError::DROP_REASONS
+            .into_iter()
+            .chain(wire::mip6::DecodeError::DROP_REASONS)
+            .chain(wire::mip6::PacketError::DROP_REASONS)
+            .collect();
+        assert_eq!(known, faults);
         for (name, reason) in UNDECODABLE {
             assert_eq!(name, format!("drop_{reason}"));
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::{CareOfAddress, DataplaneChange, HomeAddress, Identity, Refusal};
+use crate::{CareOfAddress, DataplaneChange, HomeAddress, Identity, Refusal, Transport};
 
 /// What happened, for whoever executes it or writes it down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct BindingView {
     pub home_address: HomeAddress,
     /// Where it is reached.
     pub care_of: CareOfAddress,
+    /// What its last request came in.
+    pub transport: Transport,
     /// Whose it is.
     pub identity: Identity,
     /// What is left of the lifetime.

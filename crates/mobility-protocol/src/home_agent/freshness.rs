@@ -1,16 +1,18 @@
-//! Whether a request is new (RFC 5944, section 5.7.1).
+//! Whether a request is new (RFC 5944, section 5.7.1; RFC 6275, section 9.5.1; RFC 4285, section 6).
 
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
-use crate::wire::mip4::Identification;
+use crate::Stamp;
+use crate::wire::Identification;
+use crate::wire::mip6::SequenceNumber;
 
-/// How an Identification relates to what was accepted before.
+/// How a stamp relates to what was accepted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// Near the time, and later than the last accepted.
+    /// Near the time, where it tells one, and later than the last accepted.
     Fresh,
-    /// The one accepted last, once more.
+    /// The timestamp accepted last, once more.
     Repeated,
     /// Neither.
     Mismatch,
@@ -19,25 +21,20 @@ pub(super) enum Freshness {
 /// What time it is with one mobile node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Time {
-    /// What its Identification has to be near.
+    /// What its timestamp has to be near.
     near: Identification,
-    /// What it has to be later than.
-    last: Option<Identification>,
+    /// What its stamp has to be later than.
+    last: Stamp,
     window: Duration,
-    /// The seconds a reply of code 133 tells it.
+    /// The seconds it is told when its timestamp does not do.
     pub(super) told: u32,
 }
 
 impl Time {
-    /// With a mobile node of which this Identification was the last accepted.
-    pub(super) fn new(
-        clock: &Clock,
-        window: Duration,
-        last: Option<Identification>,
-        now: Instant,
-    ) -> Self {
+    /// With a mobile node of which this stamp was the last accepted.
+    pub(super) fn new(clock: &Clock, window: Duration, last: Stamp, now: Instant) -> Self {
         let ours = clock.identification(now);
-        match last {
+        match last.timestamp {
             // Accepted in a future that our clock has since been taken back from. Going on from
             // there, nobody is locked out until our clock catches up, and nothing is accepted twice.
             Some(ahead) if ahead.is_after(ours) && ahead.distance(ours) > window => Self {
@@ -55,12 +52,37 @@ impl Time {
         }
     }
 
-    pub(super) fn judge(&self, identification: Identification) -> Freshness {
-        if self.last == Some(identification) {
+    /// The sequence number accepted last, which it is told when its own does not do.
+    pub(super) fn last_sequence(&self) -> SequenceNumber {
+        self.last.sequence.unwrap_or(SequenceNumber(0))
+    }
+
+    pub(super) fn judge(&self, stamp: Stamp) -> Freshness {
+        match (stamp.timestamp, stamp.sequence) {
+            (Some(timestamp), _) => self.judge_timestamp(timestamp),
+            (None, Some(sequence)) => {
+                match self
+                    .last
+                    .sequence
+                    .is_none_or(|last| sequence.is_after(last))
+                {
+                    true => Freshness::Fresh,
+                    false => Freshness::Mismatch,
+                }
+            }
+            (None, None) => Freshness::Mismatch,
+        }
+    }
+
+    fn judge_timestamp(&self, timestamp: Identification) -> Freshness {
+        if self.last.timestamp == Some(timestamp) {
             return Freshness::Repeated;
         }
-        let later = self.last.is_none_or(|last| identification.is_after(last));
-        match later && identification.distance(self.near) <= self.window {
+        let later = self
+            .last
+            .timestamp
+            .is_none_or(|last| timestamp.is_after(last));
+        match later && timestamp.distance(self.near) <= self.window {
             true => Freshness::Fresh,
             false => Freshness::Mismatch,
         }

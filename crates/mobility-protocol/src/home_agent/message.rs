@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::security::SecurityAssociation;
-use crate::wire::mip4::Identification;
-use crate::{CareOfAddress, HomeAddress, Identity, Lifetime, Refusal, Transmit};
+use crate::wire::mip6::SequenceNumber;
+use crate::{
+    CareOfAddress, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transmit, Transport,
+};
 
 /// A Binding Update with a valid authenticator.
 #[derive(Debug)]
@@ -19,7 +21,9 @@ pub(super) struct BindingUpdate {
     pub(super) lifetime: Lifetime,
     /// A deregistration that is about every care-of address, not only about the one it names.
     pub(super) everywhere: bool,
-    pub(super) freshness: Identification,
+    pub(super) stamp: Stamp,
+    /// What it came in.
+    pub(super) transport: Transport,
     /// What its protocol has against it, whatever it asks for and however old it is.
     pub(super) malformed: Option<Reason>,
     /// What its protocol has against it, whatever it asks for.
@@ -29,6 +33,11 @@ pub(super) struct BindingUpdate {
 }
 
 impl BindingUpdate {
+    /// The family of the home address it is about.
+    pub(super) const fn family(&self) -> Family {
+        self.care_of.family()
+    }
+
     /// Whether it is about this home address: by naming it, or by leaving it open.
     pub(super) fn names(&self, home_address: HomeAddress) -> bool {
         self.home_address.is_none_or(|named| named == home_address)
@@ -42,6 +51,14 @@ pub(super) enum Reason {
     PoorlyFormed,
     /// It may be an old one sent again.
     NotFresh,
+    /// It says too little about when it was sent.
+    Undated,
+    /// It is not about a home address at all.
+    NotHomeRegistration,
+    /// It asks for what only mobile routers need.
+    MobileRouter,
+    /// It speaks for somebody else.
+    Proxy,
     /// Something that must be understood is not.
     NotUnderstood,
     /// It is meant for another home agent.
@@ -58,6 +75,8 @@ pub(super) enum Reason {
     UdpEncapsulation,
     /// The home address is not this identity's.
     NotItsHomeAddress,
+    /// The home address is none we lend.
+    NotHomeSubnet,
     /// There is no room.
     Resources,
 }
@@ -76,6 +95,8 @@ pub(super) struct Denial {
     pub(super) reason: Reason,
     /// The seconds of the time that counts with this mobile node.
     pub(super) clock: u32,
+    /// The last sequence number accepted from it.
+    pub(super) sequence: SequenceNumber,
 }
 
 /// An Acknowledgement in the form of its protocol.

@@ -48,6 +48,7 @@
 //! for the time with this mobile node: it is told so by code 133, and neither is it locked out
 //! until our clock catches up, nor is anything accepted twice.
 
+mod budget;
 mod clock;
 mod config;
 mod counters;
@@ -55,9 +56,13 @@ mod event;
 mod freshness;
 mod message;
 mod mip4;
+mod mip6;
+mod per_family;
+mod pools;
 mod record;
 mod registration;
 mod restore;
+mod signalling;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -67,17 +72,21 @@ pub use event::{BindingState, BindingView, Event};
 pub use record::{RestoreSummary, StoreChange, StoredLease, StoredRecord};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pool::{Pool, PoolUsage};
+use crate::pool::PoolUsage;
 use crate::security::OPEN_MODE_SPI;
 use crate::{
     CareOfAddress, Datagram, DataplaneChange, Encapsulation, Transmit, Tunnel, TunnelEndpoints,
 };
 
+use budget::Budget;
 use clock::Clock;
 use config::Policy;
 use counters::{Counters, Life};
+use pools::Pools;
+use signalling::Rejected;
 use table::{Binding, Lease, Slot, Table};
 
 /// How long packets from the care-of address before the last move are still accepted: those that
@@ -95,7 +104,7 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// A home agent. See the [module](self).
 pub struct HomeAgent {
     policy: Policy,
-    pool: Pool,
+    pools: Pools,
     table: Table,
     clock: Clock,
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
@@ -107,6 +116,8 @@ pub struct HomeAgent {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     counters: Counters,
+    /// How many datagrams may still be answered that prove nothing.
+    errors: Budget,
 }
 
 impl HomeAgent {
@@ -121,10 +132,10 @@ impl HomeAgent {
         now: Instant,
         unix_time: Duration,
     ) -> Result<Self, ConfigError> {
-        let (policy, pool) = Policy::new(config, seed)?;
+        let (policy, pools) = Policy::new(config, seed)?;
         Ok(Self {
             policy,
-            pool,
+            pools,
             table: Table::default(),
             clock: Clock::new(unix_time, now),
             moving: BTreeMap::new(),
@@ -134,16 +145,17 @@ impl HomeAgent {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::new(),
+            errors: Budget::default(),
         })
     }
 
     /// Takes a datagram that arrived on our port. Anybody may have sent it.
     pub fn handle_input(&mut self, datagram: Datagram<'_>, now: Instant) {
         self.handle_timeout(now);
-        match mip4::open(&self.policy, &self.pool, &datagram) {
+        match signalling::open(&self.policy, &self.pools, &datagram) {
             Ok((update, envelope)) => {
                 let acknowledgement = self.acknowledge(&update, now);
-                let answer = envelope.answer(&self.policy, &update, &acknowledgement);
+                let answer = envelope.answer(&update, &acknowledgement);
                 self.counters.replied(answer.counter);
                 if acknowledgement.outcome.is_err() {
                     self.events.push_back(Event::Refused {
@@ -154,7 +166,14 @@ impl HomeAgent {
                 }
                 self.transmits.push_back(answer.transmit);
             }
-            Err(reason) => self.counters.dropped(reason),
+            Err(Rejected { reason, answer }) => {
+                self.counters.dropped(reason);
+                if let Some(answer) = answer
+                    && self.errors.spend(now)
+                {
+                    self.transmits.push_back(answer);
+                }
+            }
         }
     }
 
@@ -173,13 +192,15 @@ impl HomeAgent {
                 Some(Lease::Bound(_)) => self.end(slot, Life::Expired, now),
                 Some(Lease::Released { .. }) => {
                     if let Some(node) = self.table.remove(slot) {
-                        self.changes.push_back(StoreChange::Delete(node.identity));
+                        let family = node.family();
+                        self.changes
+                            .push_back(StoreChange::Delete(node.identity, family));
                     }
                 }
                 None => {}
             }
         }
-        self.pool.handle_timeout(now);
+        self.pools.handle_timeout(now);
     }
 
     /// The wall clock says this. To be called when it was set, and after the host slept.
@@ -220,7 +241,7 @@ impl HomeAgent {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let moved = self.moves.first().map(|(until, _)| *until);
-        [self.table.next_deadline(), self.pool.poll_timeout(), moved]
+        [self.table.next_deadline(), self.pools.poll_timeout(), moved]
             .into_iter()
             .flatten()
             .min()
@@ -239,6 +260,7 @@ impl HomeAgent {
             Some(BindingView {
                 home_address: binding.home_address,
                 care_of: binding.care_of,
+                transport: binding.transport,
                 identity: node.identity.clone(),
                 expires_in: binding.expires.saturating_duration_since(now),
                 lifetime: Duration::from_secs(binding.lifetime.into()),
@@ -251,10 +273,10 @@ impl HomeAgent {
         })
     }
 
-    /// How much of each pool prefix is lent or held down.
+    /// How much of each pool prefix is lent or held down, those of IPv4 first.
     #[must_use]
     pub fn pool_usage(&self) -> Vec<PoolUsage> {
-        self.pool.usage().to_vec()
+        self.pools.usage().copied().collect()
     }
 
     /// How often what happened, by name in alphabetical order: `drop_<reason>` for each datagram
@@ -272,16 +294,16 @@ impl HomeAgent {
         let Some(Binding { home_address, .. }) = node.binding().copied() else {
             return;
         };
-        let (identity, identification) = (node.identity.clone(), node.last_identification);
-        let held_until = self.pool.release(home_address.ip(), now);
-        let remembered = now + self.policy.replay_memory();
+        let (identity, last) = (node.identity.clone(), node.last);
+        let held_until = self.pools.release(home_address, now);
+        let remembered = now + self.policy.replay_memory(home_address.family());
         let lease = Lease::Released {
             home_address,
             held_until,
             forget_at: held_until.map_or(remembered, |held| held.max(remembered)),
         };
         self.settled(slot);
-        self.table.update(slot, identification, lease);
+        self.table.update(slot, last, lease);
         self.store(slot);
         self.counters.lived(how);
         self.events
@@ -308,18 +330,20 @@ impl HomeAgent {
             care_of,
             ..
         }) = binding.copied()
+            && let Some(local) = self.policy.address(home_address.family())
         {
+            let family = home_address.family();
             self.events
                 .push_back(Event::Dataplane(DataplaneChange::Install(Tunnel {
                     home_address,
                     endpoints: TunnelEndpoints {
-                        local: self.policy.address.into(),
+                        local,
                         remote: care_of.ip(),
                         interface: None,
                     },
                     former_remote: self.moving.get(&slot).map(|(_, former)| former.ip()),
-                    encapsulation: Encapsulation::IpInIp,
-                    correspondents: self.policy.correspondents.clone(),
+                    encapsulation: Encapsulation::within(family),
+                    correspondents: Arc::clone(self.policy.correspondents.of(family)),
                 })));
         }
     }
@@ -350,11 +374,12 @@ impl HomeAgent {
         StoredRecord {
             identity: node.identity.clone(),
             association: node.association.clone(),
-            last_identification: node.last_identification,
+            last: node.last,
             lease: match node.lease {
                 Lease::Bound(binding) => StoredLease::Bound {
                     home_address: binding.home_address,
                     care_of: binding.care_of,
+                    transport: binding.transport,
                     lifetime: Duration::from_secs(binding.lifetime.into()),
                     expires_at: self.clock.unix_time(binding.expires),
                 },

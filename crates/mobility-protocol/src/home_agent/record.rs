@@ -4,21 +4,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::security::SecurityAssociation;
-use crate::wire::mip4::Identification;
-use crate::{CareOfAddress, HomeAddress, Identity};
+use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
 
-/// What the store holds of a mobile node, under its identity. Times are Unix times: the clock of the
+/// What the store holds of a mobile node, under its identity and the family of its home address.
+/// Times are Unix times: the clock of the
 /// process that wrote it means nothing to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Whose it is, and the key of the record.
+    /// Whose it is; with the family of the home address, the key of the record.
     pub identity: Identity,
     /// What the mobile node authenticates with.
     pub association: Arc<SecurityAssociation>,
-    /// The Identification of the last accepted request: the next must be later.
-    pub last_identification: Identification,
+    /// Those of the last accepted request: the next must be later.
+    pub last: Stamp,
     /// What it has or had.
     pub lease: StoredLease,
+}
+
+impl StoredRecord {
+    /// The family of the home address. An identity has one record for each.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        let (StoredLease::Bound { home_address, .. } | StoredLease::Released { home_address, .. }) =
+            self.lease;
+        home_address.family()
+    }
 }
 
 /// What the store holds of a home address.
@@ -30,6 +40,8 @@ pub enum StoredLease {
         home_address: HomeAddress,
         /// Where it is reached.
         care_of: CareOfAddress,
+        /// What its last request came in.
+        transport: Transport,
         /// What was granted at the last registration.
         lifetime: Duration,
         /// When that is over, in Unix time.
@@ -47,13 +59,13 @@ pub enum StoredLease {
     },
 }
 
-/// A change to the store. Several for one identity replace one another.
+/// A change to the store. Several for one identity and family replace one another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreChange {
-    /// Keep this record in place of the one of the same identity.
+    /// Keep this record in place of the one of the same identity and family.
     Put(StoredRecord),
-    /// Keep nothing under this identity. None there is no error.
-    Delete(Identity),
+    /// Keep nothing under this identity and family. None there is no error.
+    Delete(Identity, Family),
 }
 
 impl StoreChange {
@@ -62,7 +74,16 @@ impl StoreChange {
     pub const fn identity(&self) -> &Identity {
         match self {
             Self::Put(record) => &record.identity,
-            Self::Delete(identity) => identity,
+            Self::Delete(identity, _) => identity,
+        }
+    }
+
+    /// Of which of its two records this is about.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::Put(record) => record.family(),
+            Self::Delete(_, family) => *family,
         }
     }
 }

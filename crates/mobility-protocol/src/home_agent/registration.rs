@@ -14,10 +14,11 @@ type Granted = (Lifetime, HomeAddress);
 
 impl HomeAgent {
     pub(super) fn acknowledge(&mut self, update: &BindingUpdate, now: Instant) -> Acknowledgement {
-        let slot = self.table.find(&update.identity);
+        let slot = self.table.find(&update.identity, update.family());
         let last = slot
             .and_then(|slot| self.table.get(slot))
-            .map(|node| node.last_identification);
+            .map(|node| node.last)
+            .unwrap_or_default();
         let time = Time::new(&self.clock, self.policy.replay_window, last, now);
         match self.decide(update, slot, time, now) {
             Ok((lifetime, home_address)) => Acknowledgement {
@@ -28,6 +29,7 @@ impl HomeAgent {
                 outcome: Err(Denial {
                     reason,
                     clock: time.told,
+                    sequence: time.last_sequence(),
                 }),
                 home_address: update.home_address,
             },
@@ -44,15 +46,19 @@ impl HomeAgent {
         if let Some(reason) = update.malformed {
             return Err(reason);
         }
-        match time.judge(update.freshness) {
+        match time.judge(update.stamp) {
             Freshness::Fresh => {}
             Freshness::Repeated => {
                 return self.repeat(update, slot, now).ok_or(Reason::NotFresh);
             }
             Freshness::Mismatch => return Err(Reason::NotFresh),
         }
-        if let Some(reason) = update.unacceptable {
-            return Err(reason);
+        match update.unacceptable {
+            // Only what is bound as a home registration can't become something else (RFC 6275,
+            // section 9.5.1).
+            Some(Reason::NotHomeRegistration) if slot.is_none() => return Err(Reason::Prohibited),
+            Some(reason) => return Err(reason),
+            None => {}
         }
         match update.lifetime {
             Lifetime::Zero => self.deregister(update, slot, now),
@@ -73,13 +79,14 @@ impl HomeAgent {
         let binding = Binding {
             home_address,
             care_of,
+            transport: update.transport,
             lifetime: seconds(lifetime),
             expires: now + lifetime,
         };
         let slot = self
             .bind(update, slot, Lease::Bound(binding))
             .inspect_err(|_| {
-                self.pool.release(home_address.ip(), now);
+                self.pools.release(home_address, now);
             })?;
         self.store(slot);
         match former.map(|former| former.care_of) {
@@ -138,7 +145,7 @@ impl HomeAgent {
                 ..
             }) if until > now => Some(home_address),
             Some(Lease::Released { .. }) | None => {
-                self.policy.fixed_address(&update.identity).map(HomeAddress)
+                self.policy.fixed_address(&update.identity, update.family())
             }
         };
         if slot.is_none() && self.remembered() >= REMEMBERED {
@@ -146,14 +153,10 @@ impl HomeAgent {
         }
         match own {
             Some(own) if update.names(own) => {
-                self.pool.claim(own.ip()).map_err(|_| Reason::Resources)?;
+                self.pools.claim(own)?;
                 Ok(own)
             }
-            None if update.home_address.is_none() => self
-                .pool
-                .allocate(now)
-                .map(HomeAddress)
-                .map_err(|_| Reason::Resources),
+            None if update.home_address.is_none() => self.pools.allocate(update.family(), now),
             Some(_) | None => Err(Reason::NotItsHomeAddress),
         }
     }
@@ -166,12 +169,12 @@ impl HomeAgent {
     ) -> Result<Slot, Reason> {
         match slot {
             Some(slot) => {
-                self.table.update(slot, update.freshness, lease);
+                self.table.update(slot, update.stamp, lease);
                 Ok(slot)
             }
             None => {
                 let (identity, association) = (update.identity.clone(), update.association.clone());
-                let node = MobileNode::new(identity, association, update.freshness, lease);
+                let node = MobileNode::new(identity, association, update.stamp, lease);
                 self.table.insert(node).ok_or(Reason::Resources)
             }
         }
@@ -192,7 +195,7 @@ impl HomeAgent {
         }
         match lease {
             Lease::Bound(binding) => {
-                self.table.update(slot, update.freshness, lease);
+                self.table.update(slot, update.stamp, lease);
                 if update.everywhere || binding.care_of == update.care_of {
                     self.end(slot, Life::Released, now);
                 } else {
@@ -206,13 +209,13 @@ impl HomeAgent {
                 held_until,
                 forget_at,
             } => {
-                let forget_at = forget_at.max(now + self.policy.replay_memory());
+                let forget_at = forget_at.max(now + self.policy.replay_memory(update.family()));
                 let lease = Lease::Released {
                     home_address,
                     held_until,
                     forget_at,
                 };
-                self.table.update(slot, update.freshness, lease);
+                self.table.update(slot, update.stamp, lease);
                 self.store(slot);
             }
         }
@@ -243,9 +246,8 @@ impl HomeAgent {
     /// How many mobile nodes are remembered that have no address.
     fn remembered(&self) -> u64 {
         let taken: u64 = self
-            .pool
+            .pools
             .usage()
-            .iter()
             .map(|usage| usage.used + usage.held_down)
             .sum();
         (self.table.len() as u64).saturating_sub(taken)

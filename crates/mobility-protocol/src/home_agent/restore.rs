@@ -47,20 +47,26 @@ impl HomeAgent {
                 }
                 Fate::Forgotten => {
                     summary.forgotten += 1;
-                    self.changes.push_back(StoreChange::Delete(record.identity));
+                    self.forget(record);
                 }
                 Fate::Discarded => {
                     summary.discarded += 1;
-                    self.changes.push_back(StoreChange::Delete(record.identity));
+                    self.forget(record);
                 }
             }
         }
-        self.pool.settle();
+        self.pools.settle();
         summary
     }
 
+    fn forget(&mut self, record: StoredRecord) {
+        let family = record.family();
+        self.changes
+            .push_back(StoreChange::Delete(record.identity, family));
+    }
+
     fn fate(&mut self, record: &StoredRecord, now: Instant) -> Fate {
-        if self.table.find(&record.identity).is_some() {
+        if self.table.find(&record.identity, record.family()).is_some() {
             return Fate::Discarded;
         }
         let allowed = self.allows(record);
@@ -68,6 +74,7 @@ impl HomeAgent {
             StoredLease::Bound {
                 home_address,
                 care_of,
+                transport,
                 lifetime,
                 expires_at,
             } => {
@@ -81,19 +88,20 @@ impl HomeAgent {
                 if left.is_zero() {
                     let held_until = expires_at.saturating_add(self.policy.hold_down);
                     let forget_at = expires_at
-                        .saturating_add(self.policy.replay_memory())
+                        .saturating_add(self.policy.replay_memory(record.family()))
                         .max(held_until);
                     return match self.released(home_address, Some(held_until), forget_at, now) {
                         Fate::Kept(lease) => Fate::Expired(lease),
                         other @ (Fate::Expired(_) | Fate::Forgotten | Fate::Discarded) => other,
                     };
                 }
-                if self.pool.claim(home_address.ip()).is_err() {
+                if self.pools.claim(home_address).is_err() {
                     return Fate::Discarded;
                 }
                 Fate::Kept(Lease::Bound(Binding {
                     home_address,
                     care_of,
+                    transport,
                     lifetime: seconds(lifetime),
                     expires: now + left,
                 }))
@@ -121,7 +129,10 @@ impl HomeAgent {
         forget_at: Duration,
         now: Instant,
     ) -> Fate {
-        let longest = self.policy.hold_down.max(self.policy.replay_memory());
+        let longest = self
+            .policy
+            .hold_down
+            .max(self.policy.replay_memory(home_address.family()));
         let memory = self.clock.remaining(forget_at, now).min(longest);
         if memory.is_zero() {
             return Fate::Forgotten;
@@ -139,8 +150,8 @@ impl HomeAgent {
     fn hold(&mut self, home_address: HomeAddress, now: Instant, time: Duration) -> Option<Instant> {
         let until = now + time;
         let held = !time.is_zero()
-            && !self.pool.is_fixed(home_address.ip())
-            && self.pool.hold(home_address.ip(), until).is_ok();
+            && !self.pools.is_fixed(home_address)
+            && self.pools.hold(home_address, until);
         held.then_some(until)
     }
 
@@ -151,9 +162,9 @@ impl HomeAgent {
         let association = self
             .policy
             .association(&record.identity, record.association.spi);
-        let fixed = self.policy.fixed_address(&record.identity);
-        let its_own = match self.pool.is_fixed(home_address.ip()) {
-            true => fixed == Some(home_address.ip()),
+        let fixed = self.policy.fixed_address(&record.identity, record.family());
+        let its_own = match self.pools.is_fixed(home_address) {
+            true => fixed == Some(home_address),
             false => fixed.is_none(),
         };
         its_own && association == Some(&record.association)
@@ -163,7 +174,7 @@ impl HomeAgent {
         let StoredRecord {
             identity,
             association,
-            last_identification,
+            last,
             ..
         } = record;
         // One copy of the key for everybody who shares it.
@@ -171,11 +182,7 @@ impl HomeAgent {
             Some(shared) => Arc::clone(shared),
             None => association,
         };
-        self.table.insert(MobileNode::new(
-            identity,
-            association,
-            last_identification,
-            lease,
-        ))
+        self.table
+            .insert(MobileNode::new(identity, association, last, lease))
     }
 }

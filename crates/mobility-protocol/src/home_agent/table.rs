@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::per_family::PerFamily;
 use crate::security::SecurityAssociation;
-use crate::wire::mip4::Identification;
-use crate::{CareOfAddress, HomeAddress, Identity};
+use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
 
 /// Where a mobile node is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub(super) struct MobileNode {
     pub(super) identity: Identity,
     pub(super) association: Arc<SecurityAssociation>,
     /// That of the last accepted request.
-    pub(super) last_identification: Identification,
+    pub(super) last: Stamp,
     pub(super) lease: Lease,
     /// Its entry among the deadlines: never later than the deadline of the lease.
     scheduled: Option<Instant>,
@@ -43,6 +43,8 @@ pub(super) enum Lease {
 pub(super) struct Binding {
     pub(super) home_address: HomeAddress,
     pub(super) care_of: CareOfAddress,
+    /// What its last request came in.
+    pub(super) transport: Transport,
     /// As granted, in seconds.
     pub(super) lifetime: u32,
     pub(super) expires: Instant,
@@ -57,16 +59,21 @@ impl MobileNode {
     pub(super) const fn new(
         identity: Identity,
         association: Arc<SecurityAssociation>,
-        last_identification: Identification,
+        last: Stamp,
         lease: Lease,
     ) -> Self {
         Self {
             identity,
             association,
-            last_identification,
+            last,
             lease,
             scheduled: None,
         }
+    }
+
+    /// Which of the two its identity may have this is.
+    pub(super) const fn family(&self) -> Family {
+        self.lease.home_address().family()
     }
 
     pub(super) const fn binding(&self) -> Option<&Binding> {
@@ -78,6 +85,12 @@ impl MobileNode {
 }
 
 impl Lease {
+    pub(super) const fn home_address(&self) -> HomeAddress {
+        let (Self::Bound(Binding { home_address, .. }) | Self::Released { home_address, .. }) =
+            self;
+        *home_address
+    }
+
     /// When something has to happen to it.
     const fn deadline(&self) -> Instant {
         match self {
@@ -92,13 +105,13 @@ pub(super) struct Table {
     nodes: Vec<Option<MobileNode>>,
     vacant: Vec<Slot>,
     /// Only ever looked up: the order of a hash map reaches nothing.
-    by_identity: HashMap<Identity, Slot>,
+    by_identity: PerFamily<HashMap<Identity, Slot>>,
     deadlines: BTreeSet<(Instant, Slot)>,
 }
 
 impl Table {
     pub(super) fn len(&self) -> usize {
-        self.by_identity.len()
+        self.by_identity.iter().map(HashMap::len).sum()
     }
 
     /// One past the last slot there may be a node in.
@@ -106,8 +119,8 @@ impl Table {
         self.nodes.len()
     }
 
-    pub(super) fn find(&self, identity: &Identity) -> Option<Slot> {
-        self.by_identity.get(identity).copied()
+    pub(super) fn find(&self, identity: &Identity, family: Family) -> Option<Slot> {
+        self.by_identity.of(family).get(identity).copied()
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&MobileNode> {
@@ -127,7 +140,7 @@ impl Table {
             .filter_map(|(node, number)| Some((Slot(number), node.as_ref()?)))
     }
 
-    /// A node of an identity that is not there yet; `None` if no slot is left.
+    /// A node of an identity that is not there yet in its family; `None` if no slot is left.
     pub(super) fn insert(&mut self, node: MobileNode) -> Option<Slot> {
         let slot = match self.vacant.pop() {
             Some(slot) => slot,
@@ -137,16 +150,18 @@ impl Table {
                 slot
             }
         };
-        self.by_identity.insert(node.identity.clone(), slot);
+        self.by_identity
+            .of_mut(node.family())
+            .insert(node.identity.clone(), slot);
         *self.nodes.get_mut(index(slot))? = Some(node);
         self.schedule(slot);
         Some(slot)
     }
 
-    /// Changes what a mobile node has.
-    pub(super) fn update(&mut self, slot: Slot, identification: Identification, lease: Lease) {
+    /// Changes what a mobile node has, in the same family, after a request with this stamp.
+    pub(super) fn update(&mut self, slot: Slot, stamp: Stamp, lease: Lease) {
         if let Some(node) = self.nodes.get_mut(index(slot)).and_then(Option::as_mut) {
-            node.last_identification = identification;
+            node.last = stamp.after(node.last);
             node.lease = lease;
             self.schedule(slot);
         }
@@ -154,12 +169,14 @@ impl Table {
 
     pub(super) fn remove(&mut self, slot: Slot) -> Option<MobileNode> {
         let node = self.nodes.get_mut(index(slot))?.take()?;
-        self.by_identity.remove(&node.identity);
+        self.by_identity
+            .of_mut(node.family())
+            .remove(&node.identity);
         if let Some(scheduled) = node.scheduled {
             self.deadlines.remove(&(scheduled, slot));
         }
         self.vacant.push(slot);
-        if self.by_identity.is_empty() {
+        if self.len() == 0 {
             *self = Self::default();
         }
         Some(node)

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::wire::mip4::Identification;
-use crate::{HomeAddress, Path};
+use super::signalling::{self, Tie};
+use crate::{Family, HomeAddress, Path, Stamp, Transport};
 
 /// The first gap between transmissions; also the least one to an unchanged care-of address
 /// (RFC 5944, section 3.6.3).
@@ -56,6 +56,11 @@ pub(super) struct Attempt {
     gap: Duration,
     refusal_gap: Duration,
     unanswered: u32,
+    /// Transmissions since anything was heard, by which they take turns between transports.
+    unheard: u32,
+    /// Whether the first goes in the usual transport of its protocol, rather than in the one that
+    /// worked last.
+    usual_first: bool,
     prompt_retries: u8,
     redirects: u8,
 }
@@ -68,8 +73,29 @@ impl Attempt {
             gap: FIRST_GAP,
             refusal_gap: FIRST_REFUSAL_GAP,
             unanswered: 0,
+            unheard: 0,
+            usual_first: false,
             prompt_retries: 0,
             redirects: 0,
+        }
+    }
+
+    /// The same, but trying whether the usual transport works again.
+    pub(super) const fn usual_first(mut self) -> Self {
+        self.usual_first = true;
+        self
+    }
+
+    /// What the next transmission goes in, where `preferred` worked last.
+    pub(super) fn transport(&self, family: Family, preferred: Option<Transport>) -> Transport {
+        let usual = signalling::usual_transport(family);
+        let first = match preferred {
+            Some(preferred) if !self.usual_first => preferred,
+            Some(_) | None => usual,
+        };
+        match self.unheard % 2 {
+            0 => first,
+            _ => signalling::other_transport(family, first),
         }
     }
 
@@ -90,6 +116,7 @@ impl Attempt {
         self.due = Some(due);
         self.gap = FIRST_GAP;
         self.unanswered = 0;
+        self.unheard = 0;
     }
 
     /// There is no path: nothing leaves until [`Attempt::start`].
@@ -107,6 +134,7 @@ impl Attempt {
     /// A transmission leaves now.
     pub(super) fn sent(&mut self, now: Instant) {
         self.unanswered = self.unanswered.saturating_add(1);
+        self.unheard = self.unheard.saturating_add(1);
         self.due = Some(now + self.gap);
         self.gap = (self.gap * 2).min(LONGEST_GAP);
     }
@@ -118,6 +146,12 @@ impl Attempt {
             self.prompt_retries += 1;
             self.due = Some(at);
         }
+    }
+
+    /// Something was heard: what worked goes on working.
+    pub(super) const fn heard(&mut self) {
+        self.unheard = 0;
+        self.usual_first = false;
     }
 
     /// The next transmission leaves at `at`, in whatever part of the schedule this is.
@@ -169,7 +203,9 @@ impl Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) purpose: Purpose,
-    pub(super) identification: Identification,
+    pub(super) stamp: Stamp,
+    /// What it went in.
+    pub(super) transport: Transport,
     pub(super) home_address: Option<HomeAddress>,
     pub(super) path: Path,
     /// Which attachment it left from, counted: one care-of address may come and go and come again.
@@ -192,20 +228,27 @@ impl Outstanding {
         self.requests.push_back(request);
     }
 
-    /// The request this low half of an Identification belongs to, and whether it is the latest.
-    pub(super) fn find(&self, low: u32) -> Option<(Request, bool)> {
+    /// The request an acknowledgement with this tie belongs to, and whether it is the latest.
+    pub(super) fn find(&self, tie: Tie) -> Option<(Request, bool)> {
+        let belongs = |Stamp {
+                           timestamp,
+                           sequence,
+                       }: Stamp| match tie {
+            Tie::Low(low) => timestamp.is_some_and(|timestamp| timestamp.low() == low),
+            Tie::Sequence(number) => sequence == Some(number),
+            Tie::Latest => true,
+        };
         let (index, request) = self
             .requests
             .iter()
             .enumerate()
             .rev()
-            .find(|(_, request)| request.identification.low() == low)?;
+            .find(|(_, request)| belongs(request.stamp))?;
         Some((*request, index + 1 == self.requests.len()))
     }
 
-    pub(super) fn remove(&mut self, identification: Identification) {
-        self.requests
-            .retain(|request| request.identification != identification);
+    pub(super) fn remove(&mut self, stamp: Stamp) {
+        self.requests.retain(|request| request.stamp != stamp);
     }
 
     pub(super) fn latest(&self) -> Option<&Request> {

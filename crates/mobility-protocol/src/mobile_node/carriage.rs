@@ -32,6 +32,18 @@ impl Entry {
         attempt
     }
 
+    /// Somebody does not understand what was sent last: the next, in another transport, need not
+    /// wait. Anybody may say so, hence no more than that comes of it.
+    pub(super) fn hurry_on(&mut self, context: &mut Context<'_>) {
+        let at = context.memory.pace.earliest(context.now);
+        if let Some(attempt) = self.attempt_mut()
+            && attempt.due().is_some()
+        {
+            attempt.try_again(at);
+        }
+        self.handle_timeout(context);
+    }
+
     pub(super) fn transmit(
         &mut self,
         mut attempt: Attempt,
@@ -70,25 +82,26 @@ impl Entry {
             return;
         }
         let again = attempt.unanswered() > 0;
+        let family = self.agent.family();
+        let transport = attempt.transport(family, context.memory.transport);
         attempt.sent(context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
-        let identification = context.next_identification();
+        let stamp = context.next_stamp(signalling::dating(family, &self.association));
         let update = BindingUpdate {
             identity: &context.config.identity,
             home_address,
             home_agent: self.signalling,
-            care_of: match confirmed {
-                // The home agent may know another care-of address, so name them all.
-                Some(confirmed) if confirmed != self.attachment => None,
-                Some(_) | None => Some(path.care_of),
-            },
+            care_of: path.care_of,
+            // The home agent may know another care-of address.
+            everywhere: confirmed.is_some_and(|confirmed| confirmed != self.attachment),
             lifetime: if purpose == Purpose::Release {
                 Lifetime::Zero
             } else {
                 Lifetime::Infinite
             },
-            identification,
+            stamp,
+            transport,
         };
         let Some(payload) = signalling::encode(&update, &self.association) else {
             return;
@@ -100,7 +113,8 @@ impl Entry {
         self.outstanding.push(Request {
             attachment: self.attachment,
             purpose,
-            identification,
+            stamp,
+            transport,
             home_address,
             path,
             sent: context.now,
@@ -109,7 +123,8 @@ impl Entry {
             source: path.care_of.ip(),
             interface: Some(path.interface),
             destination: self.signalling,
-            transport: signalling::transport(self.signalling),
+            transport,
+            home_address: None,
             payload,
         });
     }
@@ -135,7 +150,7 @@ impl Entry {
                 interface: Some(binding.installed.interface),
             },
             former_remote: None,
-            encapsulation: Encapsulation::IpInIp,
+            encapsulation: Encapsulation::within(self.agent.family()),
             correspondents: Arc::clone(&self.correspondents),
         };
         context.out.install(self.agent, tunnel);

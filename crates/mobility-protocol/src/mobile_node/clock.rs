@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 
-use crate::wire::mip4::Identification;
+use crate::wire::Identification;
 
 /// Steps back smaller than this are the ordinary slewing of a disciplined clock.
 const SMALLEST_STEP: Duration = Duration::from_millis(500);

@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
 
 use super::attempt::Pace;
 use super::clock::{AgentClock, WallClock};
 use super::config::Config;
 use super::event::{Event, FailureReason};
-use super::signalling;
+use super::signalling::{self, Dating};
 use super::status::Counters;
-use crate::wire::mip4::Identification;
-use crate::{DataplaneChange, HomeAddress, HomeAgentAddress, Transmit, Tunnel};
+use crate::wire::mip6::SequenceNumber;
+use crate::{DataplaneChange, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel};
 
 /// The longest a home agent that failed is left alone.
 const LONGEST_HOLD_OFF: Duration = Duration::from_secs(3600);
@@ -32,10 +33,14 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn next_identification(&mut self) -> Identification {
-        self.memory
-            .clock
-            .next(self.wall.unix_time(self.now), self.rng)
+    pub(super) fn next_stamp(&mut self, dating: Dating) -> Stamp {
+        let unix_time = self.wall.unix_time(self.now);
+        Stamp {
+            timestamp: dating
+                .timestamp
+                .then(|| self.memory.clock.next(unix_time, self.rng)),
+            sequence: dating.sequence.then(|| self.memory.next_sequence(self.rng)),
+        }
     }
 
     /// Whether the host can take this address from this agent.
@@ -69,6 +74,12 @@ impl Context<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) clock: AgentClock,
+    /// The last sequence number used.
+    pub(super) sequence: Option<SequenceNumber>,
+    /// What it was heard in last.
+    pub(super) transport: Option<Transport>,
+    /// When somebody last had us ask it whether it still holds the binding.
+    pub(super) asked: Option<Instant>,
     pub(super) pace: Pace,
     /// Until when it is left alone, and why.
     hold_off: Option<(Instant, FailureReason)>,
@@ -80,11 +91,24 @@ impl Memory {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             clock: AgentClock::default(),
+            sequence: None,
+            transport: None,
+            asked: None,
             pace: Pace::default(),
             hold_off: None,
             failures: 0,
             touched: now,
         }
+    }
+
+    /// Every message takes a higher one; the first is hard to guess where the key is no secret.
+    fn next_sequence(&mut self, rng: &mut impl Rng) -> SequenceNumber {
+        let next = match self.sequence {
+            Some(last) => last.next(),
+            None => SequenceNumber((rng.next_u32() >> 16) as u16),
+        };
+        self.sequence = Some(next);
+        next
     }
 
     /// Why the agent is left alone at present.
@@ -94,8 +118,14 @@ impl Memory {
             .map(|(_, reason)| reason)
     }
 
-    pub(super) fn fail(&mut self, reason: FailureReason, config: &Config, now: Instant) {
-        let factor = if reason.is_lasting() {
+    pub(super) fn fail(
+        &mut self,
+        agent: HomeAgentAddress,
+        reason: FailureReason,
+        config: &Config,
+        now: Instant,
+    ) {
+        let factor = if reason.is_lasting(agent.family()) {
             LASTING_FACTOR
         } else {
             1

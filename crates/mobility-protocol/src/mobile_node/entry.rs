@@ -364,6 +364,19 @@ impl Entry {
         }
     }
 
+    pub(super) const fn attempt_mut(&mut self) -> Option<&mut Attempt> {
+        match &mut self.state {
+            State::Registering { attempt, .. }
+            | State::Refreshing { attempt, .. }
+            | State::Moving { attempt, .. }
+            | State::Releasing { attempt, .. } => Some(attempt),
+            State::WaitingForPath { .. }
+            | State::Active { .. }
+            | State::Abandoning { .. }
+            | State::Ended => None,
+        }
+    }
+
     /// The home address whose sockets decide about the binding.
     pub(super) fn usage_home_address(&self) -> Option<HomeAddress> {
         match &self.state {

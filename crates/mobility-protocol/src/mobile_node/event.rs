@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::signalling;
-use crate::{CareOfAddress, DataplaneChange, HomeAddress, HomeAgentAddress, Refusal};
+use crate::{CareOfAddress, DataplaneChange, Family, HomeAddress, HomeAgentAddress, Refusal};
 
 /// Something the host executes, or tells those who wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,9 +98,9 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// Whether trying again soon is unlikely to help.
-    pub(super) fn is_lasting(self) -> bool {
+    pub(super) fn is_lasting(self, family: Family) -> bool {
         match self {
-            Self::Refused(refusal) => signalling::is_lasting(refusal),
+            Self::Refused(refusal) => signalling::is_lasting(family, refusal),
             Self::UnusableHomeAddress(_)
             | Self::LocalHomeAddress(_)
             | Self::HomeAddressTaken { .. } => true,

@@ -4,32 +4,77 @@ use std::time::Instant;
 
 use super::MobileNode;
 use super::attempt::Purpose;
-use super::signalling::{self, BindingAcknowledgement, Verdict};
+use super::entry::Entry;
+use super::signalling::{self, Acknowledgement, Hint, Message, Verdict};
 use super::status::Drop;
 use super::transitions::{Grant, Input};
-use crate::{Datagram, HomeAddress, Lifetime};
+use crate::{Datagram, Family, HomeAddress, HomeAgentAddress, Lifetime};
 
 impl MobileNode {
     /// Cheap checks first: the source, the form, the request it would answer; then the proof, and
     /// only then anything it says.
     pub(super) fn try_input(&mut self, datagram: Datagram<'_>, now: Instant) -> Result<(), Drop> {
-        let mut candidates = self
-            .entries
+        let family = Family::of(datagram.source);
+        if !signalling::is_transport(family, datagram.transport)
+            || self.senders(&datagram).next().is_none()
+        {
+            return Err(Drop::UnexpectedSource);
+        }
+        match signalling::decode(&datagram)? {
+            Message::Acknowledgement(acknowledgement) => {
+                self.acknowledged(&acknowledgement, &datagram, now)
+            }
+            Message::RefreshRequest => {
+                let agent = self.asked_to_refresh(&datagram, now)?;
+                self.out.counters.refresh_requests += 1;
+                self.with_entry(agent, now, |entry, context| {
+                    entry.handle(Input::Doubt, context)
+                });
+                Ok(())
+            }
+            Message::UnknownBinding => {
+                let agent = self.asked_to_refresh(&datagram, now)?;
+                self.out.counters.binding_errors += 1;
+                self.with_entry(agent, now, |entry, context| {
+                    entry.handle(Input::Doubt, context)
+                });
+                Ok(())
+            }
+            Message::NotUnderstood => {
+                let agent = self
+                    .senders(&datagram)
+                    .find(|entry| entry.outstanding.latest().is_some())
+                    .ok_or(Drop::UnexpectedMessage)?
+                    .agent;
+                self.out.counters.binding_errors += 1;
+                self.with_entry(agent, now, Entry::hurry_on);
+                Ok(())
+            }
+        }
+    }
+
+    /// The entries whose home agent is where this came from.
+    fn senders(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = &Entry> {
+        let source = datagram.source;
+        self.entries
             .values()
-            .filter(|entry| {
-                entry.signalling == datagram.source
-                    && signalling::transport(entry.signalling) == datagram.transport
-            })
-            .peekable();
-        candidates.peek().ok_or(Drop::UnexpectedSource)?;
-        let acknowledgement = BindingAcknowledgement::decode(datagram.payload)?;
-        let low = acknowledgement.low();
-        let (entry, (request, latest)) = candidates
-            .find_map(|entry| Some((entry, entry.outstanding.find(low)?)))
+            .filter(move |entry| entry.signalling == source)
+    }
+
+    fn acknowledged(
+        &mut self,
+        acknowledgement: &Acknowledgement<'_>,
+        datagram: &Datagram<'_>,
+        now: Instant,
+    ) -> Result<(), Drop> {
+        let tie = acknowledgement.tie();
+        let (entry, (request, latest)) = self
+            .senders(datagram)
+            .find_map(|entry| Some((entry, entry.outstanding.find(tie)?)))
             .ok_or(Drop::UnmatchedIdentification)?;
         let agent = entry.agent;
         let verdict =
-            acknowledgement.verify(datagram.payload, &entry.association, &self.config.identity)?;
+            acknowledgement.verify(&entry.association, &self.config.identity, &request)?;
         let input = match verdict {
             Verdict::Accepted {
                 lifetime,
@@ -60,8 +105,8 @@ impl MobileNode {
                     },
                 )
             }
-            Verdict::WrongTime { .. } if !latest => return Err(Drop::StaleReply),
-            Verdict::WrongTime { .. } => Input::TryAgain(request),
+            Verdict::NotFresh(_) if !latest => return Err(Drop::StaleReply),
+            Verdict::NotFresh(_) => Input::TryAgain(request),
             Verdict::WrongHomeAgent { .. } if !latest => return Err(Drop::StaleReply),
             Verdict::WrongHomeAgent { right } => {
                 if !signalling::is_supported(right) || self.local_addresses.contains(&right) {
@@ -74,21 +119,59 @@ impl MobileNode {
         };
         self.out.counters.reply(acknowledgement.code());
         let unix_time = self.wall.unix_time(now);
-        let resynchronisations = &mut self.out.counters.resynchronisations;
         if let Some(memory) = self.memories.get_mut(&agent) {
+            memory.transport = Some(datagram.transport);
             match verdict {
-                Verdict::WrongTime { high } => {
-                    memory.clock.resynchronise(high, unix_time);
-                    *resynchronisations += 1;
+                Verdict::NotFresh(hint) => {
+                    self.out.counters.resynchronisations += 1;
+                    match hint {
+                        Hint::Clock(high) => {
+                            memory.clock.resynchronise(high, unix_time);
+                        }
+                        Hint::Sequence(last) => memory.sequence = Some(last),
+                    }
                 }
-                Verdict::Accepted { .. } => memory.clock.accept(request.identification),
+                Verdict::Accepted { .. } => {
+                    if let Some(timestamp) = request.stamp.timestamp {
+                        memory.clock.accept(timestamp);
+                    }
+                }
                 Verdict::WrongHomeAgent { .. } | Verdict::Disowned(_) | Verdict::Refused(_) => {}
             }
         }
         self.with_entry(agent, now, |entry, context| {
-            entry.outstanding.remove(request.identification);
+            entry.outstanding.remove(request.stamp);
+            if let Some(attempt) = entry.attempt_mut() {
+                attempt.heard();
+            }
             entry.handle(input, context);
         });
         Ok(())
+    }
+
+    /// Whose binding is to be asked about because somebody said so without proof: not more often
+    /// than a path may be probed.
+    fn asked_to_refresh(
+        &mut self,
+        datagram: &Datagram<'_>,
+        now: Instant,
+    ) -> Result<HomeAgentAddress, Drop> {
+        let agent = self
+            .senders(datagram)
+            .find(|entry| entry.stands())
+            .ok_or(Drop::UnexpectedMessage)?
+            .agent;
+        let memory = self
+            .memories
+            .get_mut(&agent)
+            .ok_or(Drop::UnexpectedMessage)?;
+        if memory
+            .asked
+            .is_some_and(|at| now.saturating_duration_since(at) < self.config.probe_interval)
+        {
+            return Err(Drop::TooOften);
+        }
+        memory.asked = Some(now);
+        Ok(agent)
     }
 }

@@ -66,7 +66,7 @@ pub use snapshot::StoredBinding;
 pub use status::{BindingState, BindingView};
 
 use crate::security::SecurityAssociation;
-use crate::{Datagram, HomeAddress, HomeAgentAddress, Path, Transmit};
+use crate::{Datagram, Family, HomeAddress, HomeAgentAddress, Path, Transmit};
 
 /// A wall clock that jumps ahead by this much means that the host slept.
 const SLEPT: Duration = Duration::from_secs(5);
@@ -185,7 +185,9 @@ impl MobileNode {
         // A home address can't be its own care-of address.
         let preferred = preferred.filter(|path| {
             let care_of = path.care_of.ip();
-            signalling::is_supported(care_of) && self.agent_of(HomeAddress(care_of)).is_none()
+            signalling::is_supported(care_of)
+                && path.care_of.family() == agent.family()
+                && self.agent_of(HomeAddress(care_of)).is_none()
         });
         self.with_entry(agent, now, |entry, context| {
             entry.handle_path(preferred, current_usable, context)
@@ -283,8 +285,8 @@ impl MobileNode {
         self.out.carried.get(&home_address).copied()
     }
 
-    /// What has happened so far, by name: drops as `drop_<reason>`, replies as
-    /// `reply_code_<number>`.
+    /// What has happened so far, by name: drops as `drop_<reason>`, acknowledgements as
+    /// `reply_code_<number>` over IPv4 and `reply_status_<number>` over IPv6.
     #[must_use]
     pub fn counters(&self) -> Vec<(Cow<'static, str>, u64)> {
         self.out.counters.list()
@@ -304,7 +306,9 @@ impl MobileNode {
         let correspondents: BTreeSet<_> = correspondents
             .iter()
             .copied()
-            .filter(|address| signalling::is_supported(*address))
+            .filter(|address| {
+                signalling::is_supported(*address) && Family::of(*address) == agent.family()
+            })
             .collect();
         if correspondents.is_empty() {
             return Err(BindError::NoCorrespondent);

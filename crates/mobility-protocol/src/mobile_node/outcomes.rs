@@ -129,7 +129,9 @@ impl Entry {
                 self.take_down(&held, LossReason::Replaced, context);
             }
             self.report_failure(reason, context);
-            context.memory.fail(reason, context.config, context.now);
+            context
+                .memory
+                .fail(self.agent, reason, context.config, context.now);
             return self.release(binding, context);
         }
         match held {
@@ -318,7 +320,9 @@ impl Entry {
                 home_address: held.home_address,
             });
         }
-        context.memory.fail(reason, context.config, context.now);
+        context
+            .memory
+            .fail(self.agent, reason, context.config, context.now);
         self.report_failure(reason, context);
         State::Ended
     }

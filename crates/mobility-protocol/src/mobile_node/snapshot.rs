@@ -10,9 +10,11 @@ use super::MobileNode;
 use super::clock::AgentClock;
 use super::config::MAX_AGENTS;
 use super::entry::{Entry, Established};
+use super::signalling;
 use crate::security::SecurityAssociation;
-use crate::wire::mip4::Identification;
-use crate::{CareOfAddress, HomeAddress, HomeAgentAddress, Path};
+use crate::wire::Identification;
+use crate::wire::mip6::SequenceNumber;
+use crate::{CareOfAddress, HomeAddress, HomeAgentAddress, Path, Transport};
 
 /// One binding, as [`MobileNode::snapshot`](super::MobileNode::snapshot) gives it and
 /// [`MobileNode::restore`](super::MobileNode::restore) takes it up again. It holds no keys.
@@ -38,8 +40,14 @@ pub struct StoredBinding {
     pub expires: Option<Duration>,
     /// Seconds the home agent's clock is ahead of ours.
     pub clock_offset: i64,
-    /// The last Identification sent.
+    /// The last timestamp sent.
     pub identification: Option<u64>,
+    /// The last sequence number sent. Absent over IPv4, and in what an earlier version wrote.
+    #[serde(default)]
+    pub sequence: Option<SequenceNumber>,
+    /// What the home agent was heard in last. Absent in what an earlier version wrote.
+    #[serde(default)]
+    pub transport: Option<Transport>,
 }
 
 impl MobileNode {
@@ -54,11 +62,8 @@ impl MobileNode {
         };
         let stored = |entry: &Entry| {
             let binding = entry.binding().filter(|_| entry.stands())?;
-            let clock = self
-                .memories
-                .get(&entry.agent)
-                .map(|memory| memory.clock)
-                .unwrap_or_default();
+            let memory = self.memories.get(&entry.agent);
+            let clock = memory.map(|memory| memory.clock).unwrap_or_default();
             Some(StoredBinding {
                 agent: entry.agent,
                 signalling: entry.signalling.into(),
@@ -71,6 +76,8 @@ impl MobileNode {
                 expires: binding.expires.map(unix),
                 clock_offset: clock.offset(),
                 identification: clock.floor().map(|identification| identification.0),
+                sequence: memory.and_then(|memory| memory.sequence),
+                transport: memory.and_then(|memory| memory.transport),
             })
         };
         self.entries.values().filter_map(stored).collect()
@@ -97,6 +104,10 @@ impl MobileNode {
                     stored.clock_offset,
                     stored.identification.map(Identification),
                 );
+                context.memory.sequence = stored.sequence.map(leap);
+                context.memory.transport = stored
+                    .transport
+                    .filter(|transport| signalling::is_transport(agent.family(), *transport));
                 if context
                     .check_home_address(stored.home_address, agent)
                     .is_err()
@@ -135,4 +146,9 @@ impl MobileNode {
             });
         }
     }
+}
+
+/// A number no message can have had that left after this one was stored.
+const fn leap(stored: SequenceNumber) -> SequenceNumber {
+    SequenceNumber(stored.0.wrapping_add(1024))
 }

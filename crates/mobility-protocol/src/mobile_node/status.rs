@@ -10,8 +10,11 @@ use serde::Serialize;
 
 use super::MobileNode;
 use super::entry::{Entry, State};
-use crate::wire::mip4::DecodeError;
-use crate::{CareOfAddress, Encapsulation, HomeAddress, HomeAgentAddress, Identity};
+use super::signalling;
+use crate::wire::{mip4, mip6};
+use crate::{
+    CareOfAddress, Encapsulation, Family, HomeAddress, HomeAgentAddress, Identity, Transport,
+};
 
 /// One binding, for people to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct BindingView {
     pub expires_in: Option<Duration>,
     /// Since it stands.
     pub age: Option<Duration>,
+    /// What the home agent was heard in last or, before that, what it is asked in first.
+    pub transport: Transport,
     /// How packets are wrapped.
     pub encapsulation: Encapsulation,
     /// The names that share it, with their correspondents.
@@ -90,7 +95,12 @@ impl MobileNode {
                     .and_then(|binding| binding.expires)
                     .map(|expires| expires.saturating_duration_since(now)),
                 age: binding.map(|binding| now.saturating_duration_since(binding.since)),
-                encapsulation: Encapsulation::IpInIp,
+                transport: self
+                    .memories
+                    .get(&entry.agent)
+                    .and_then(|memory| memory.transport)
+                    .unwrap_or(signalling::usual_transport(entry.agent.family())),
+                encapsulation: Encapsulation::within(entry.agent.family()),
                 names: entry.names().clone(),
                 handovers: binding.map_or(0, |binding| binding.handovers),
             }
@@ -102,7 +112,8 @@ impl MobileNode {
 /// Why a datagram changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drop {
-    Malformed(DecodeError),
+    /// By the wire's name for the fault.
+    Malformed(&'static str),
     UnexpectedMessage,
     UnexpectedSource,
     UnmatchedIdentification,
@@ -111,16 +122,21 @@ pub(super) enum Drop {
     AuthenticationMissing,
     AuthenticationRepeated,
     AuthenticationFailed,
+    IdentityMissing,
     IdentityMismatch,
+    TimestampMismatch,
     LifetimeZero,
+    HomeAddressMissing,
     HomeAddressMismatch,
     HomeAgentUnusable,
     ExtensionNotUnderstood,
     StaleReply,
+    /// It asks for something it asked for a moment ago.
+    TooOften,
 }
 
 impl Drop {
-    const NAMES: [&'static str; 14] = [
+    const NAMES: [&'static str; 18] = [
         "unexpected_message",
         "unexpected_source",
         "unmatched_identification",
@@ -129,7 +145,11 @@ impl Drop {
         "authentication_missing",
         "authentication_repeated",
         "authentication_failed",
+        "identity_missing",
         "identity_mismatch",
+        "timestamp_mismatch",
+        "home_address_missing",
+        "too_often",
         "lifetime_zero",
         "home_address_mismatch",
         "home_agent_unusable",
@@ -139,7 +159,7 @@ impl Drop {
 
     const fn name(self) -> &'static str {
         match self {
-            Self::Malformed(error) => error.drop_reason(),
+            Self::Malformed(fault) => fault,
             Self::UnexpectedMessage => "unexpected_message",
             Self::UnexpectedSource => "unexpected_source",
             Self::UnmatchedIdentification => "unmatched_identification",
@@ -148,7 +168,11 @@ impl Drop {
             Self::AuthenticationMissing => "authentication_missing",
             Self::AuthenticationRepeated => "authentication_repeated",
             Self::AuthenticationFailed => "authentication_failed",
+            Self::IdentityMissing => "identity_missing",
             Self::IdentityMismatch => "identity_mismatch",
+            Self::TimestampMismatch => "timestamp_mismatch",
+            Self::HomeAddressMissing => "home_address_missing",
+            Self::TooOften => "too_often",
             Self::LifetimeZero => "lifetime_zero",
             Self::HomeAddressMismatch => "home_address_mismatch",
             Self::HomeAgentUnusable => "home_agent_unusable",
@@ -170,17 +194,22 @@ pub(super) struct Counters {
     pub(super) losses: u64,
     pub(super) failures: u64,
     pub(super) probes: u64,
+    /// Binding Refresh Requests and Binding Errors that were heeded.
+    pub(super) refresh_requests: u64,
+    pub(super) binding_errors: u64,
     pub(super) resynchronisations: u64,
     drops: BTreeMap<&'static str, u64>,
-    /// By the number of the code, which a stranger may choose: at most 256.
-    replies: BTreeMap<u8, u64>,
+    /// By protocol and the number of the code, which a stranger may choose: at most 512.
+    replies: BTreeMap<(Family, u8), u64>,
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         let drops = Drop::NAMES
             .into_iter()
-            .chain(DecodeError::DROP_REASONS)
+            .chain(mip4::DecodeError::DROP_REASONS)
+            .chain(mip6::DecodeError::DROP_REASONS)
+            .chain(mip6::PacketError::DROP_REASONS)
             .map(|name| (name, 0))
             .collect();
         Self {
@@ -193,6 +222,8 @@ impl Counters {
             losses: 0,
             failures: 0,
             probes: 0,
+            refresh_requests: 0,
+            binding_errors: 0,
             resynchronisations: 0,
             drops,
             replies: BTreeMap::new(),
@@ -203,7 +234,7 @@ impl Counters {
         *self.drops.entry(reason.name()).or_default() += 1;
     }
 
-    pub(super) fn reply(&mut self, code: u8) {
+    pub(super) fn reply(&mut self, code: (Family, u8)) {
         *self.replies.entry(code).or_default() += 1;
     }
 
@@ -218,15 +249,20 @@ impl Counters {
             ("losses", self.losses),
             ("failures", self.failures),
             ("probes", self.probes),
+            ("refresh_requests", self.refresh_requests),
+            ("binding_errors", self.binding_errors),
             ("resynchronisations", self.resynchronisations),
         ];
         let plain = plain
             .into_iter()
             .map(|(name, value)| (Cow::Borrowed(name), value));
-        let replies = self
-            .replies
-            .iter()
-            .map(|(code, value)| (Cow::Owned(format!("reply_code_{code}")), *value));
+        let replies = self.replies.iter().map(|((family, code), value)| {
+            let name = match family {
+                Family::Ipv4 => format!("reply_code_{code}"),
+                Family::Ipv6 => format!("reply_status_{code}"),
+            };
+            (Cow::Owned(name), *value)
+        });
         let drops = self
             .drops
             .iter()

@@ -215,7 +215,11 @@ impl Entry {
             (State::Active { binding }, Input::Path { returned }) => {
                 self.active_moved(binding, returned, context)
             }
-            (State::Active { binding }, Input::Refresh | Input::Doubt) => {
+            (State::Active { binding }, Input::Refresh) => {
+                let attempt = self.attempt_now(Purpose::Update, context).usual_first();
+                State::Refreshing { binding, attempt }
+            }
+            (State::Active { binding }, Input::Doubt) => {
                 let attempt = self.attempt_now(Purpose::Update, context);
                 State::Refreshing { binding, attempt }
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::space::{Family, reserved};
+use super::space::reserved;
+use crate::Family;
 
 /// What a pool consists of.
 #[derive(Debug, Clone, Default)]

@@ -5,30 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::PoolError;
-
-/// Which of the two address families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Ipv4,
-    Ipv6,
-}
-
-impl Family {
-    pub(super) const fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-
-    fn address(self, value: u128) -> IpAddr {
-        match self {
-            // What goes in came out of `value`, so the family's width holds it.
-            Self::Ipv4 => Ipv4Addr::from(u32::try_from(value).unwrap_or(u32::MAX)).into(),
-            Self::Ipv6 => Ipv6Addr::from(value).into(),
-        }
-    }
-}
+use crate::Family;
 
 /// Addresses with gaps taken out, so that each has a number below [`Space::size`]. Its memory is
 /// that of the configuration: prefixes and gaps.
@@ -103,7 +80,7 @@ impl Space {
         let after = self.ranges.partition_point(|range| range.number <= number);
         let range = self.ranges.get(after.checked_sub(1)?)?;
         let offset = number - range.number;
-        (offset < range.length).then(|| self.family.address(range.first + offset))
+        (offset < range.length).then(|| address(self.family, range.first + offset))
     }
 
     /// Whether this address is one of them.
@@ -155,6 +132,14 @@ pub(super) fn reserved(prefix: &IpNet) -> Vec<IpAddr> {
 
 fn bounds(prefix: &IpNet) -> (u128, u128) {
     (value(prefix.network()), value(prefix.broadcast()))
+}
+
+fn address(family: Family, value: u128) -> IpAddr {
+    match family {
+        // What goes in came out of `value`, so the family's width holds it.
+        Family::Ipv4 => Ipv4Addr::from(u32::try_from(value).unwrap_or(u32::MAX)).into(),
+        Family::Ipv6 => Ipv6Addr::from(value).into(),
+    }
 }
 
 fn value(address: IpAddr) -> u128 {

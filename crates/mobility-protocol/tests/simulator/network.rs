@@ -71,6 +71,7 @@ impl Packet {
             source: self.source,
             destination: self.destination,
             transport: self.transport,
+            home_address: None,
             payload: &self.payload,
         }
     }

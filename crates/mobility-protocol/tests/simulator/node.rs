@@ -226,9 +226,11 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn new(index: u8, pool: &str, hold_down: Duration, lifetime: Duration) -> Self {
-        let address = HomeAgentAddress::from(Ipv4Addr::new(203, 0, 113, index + 1));
+        let ipv4 = Ipv4Addr::new(203, 0, 113, index + 1);
+        let address = HomeAgentAddress::from(ipv4);
         let config = home_agent::Config {
-            address,
+            ipv4: Some(ipv4),
+            ipv6: None,
             pools: vec![pool.parse().expect("a prefix")],
             exclude: Vec::new(),
             hold_down,
@@ -285,7 +287,7 @@ impl Agent {
                 StoreChange::Put(record) => {
                     self.store.insert(record.identity.clone(), record);
                 }
-                StoreChange::Delete(identity) => {
+                StoreChange::Delete(identity, _) => {
                     self.store.remove(&identity);
                 }
             }

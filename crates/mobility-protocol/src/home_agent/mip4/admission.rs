@@ -28,7 +28,7 @@ pub(super) struct Admitted {
 pub(super) fn admit(policy: &Policy, datagram: &Datagram<'_>) -> Result<Admitted, DropReason> {
     match (datagram.source, datagram.transport) {
         (IpAddr::V4(source), Transport::Udp { port: 1.. }) if is_unicast(source) => {}
-        (IpAddr::V4(_) | IpAddr::V6(_), Transport::Udp { .. }) => {
+        (IpAddr::V4(_) | IpAddr::V6(_), Transport::Udp { .. } | Transport::MobilityHeader) => {
             return Err(DropReason::InvalidSource);
         }
     }

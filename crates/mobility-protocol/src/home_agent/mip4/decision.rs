@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::super::config::{Policy, is_unicast};
 use super::super::message::Reason;
+use super::super::pools::Pools;
 use super::admission::has_unprotected_udp_tunnel_request;
-use crate::pool::Pool;
 use crate::wire::mip4::{DynamicHomeAgentRole, Extension, RegistrationRequest, RequestFlags};
 
 /// IP protocol 4, as the UDP Tunnel Request names what to put into UDP.
 const IP_IN_IP: u8 = 4;
 
 /// What any request has to fulfil, whatever it asks for.
-pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<(), Reason> {
+pub(super) fn check(home_agent: Ipv4Addr, request: &RegistrationRequest) -> Result<(), Reason> {
     let extensions = &request.extensions;
     let co_located = request
         .flags
@@ -33,9 +33,9 @@ pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<()
     let any_home_agent = [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].contains(&request.home_agent);
     let asks_for_another = extensions.protected().iter().any(|extension| {
         matches!(extension, Extension::DynamicHomeAgent(agent)
-            if agent.role == DynamicHomeAgentRole::Requested && agent.address != policy.address)
+            if agent.role == DynamicHomeAgentRole::Requested && agent.address != home_agent)
     });
-    if asks_for_another || !any_home_agent && request.home_agent != policy.address {
+    if asks_for_another || !any_home_agent && request.home_agent != home_agent {
         return Err(Reason::OtherHomeAgent);
     }
     Ok(())
@@ -44,7 +44,8 @@ pub(super) fn check(policy: &Policy, request: &RegistrationRequest) -> Result<()
 /// How long a binding is granted for, apart from whether there is a home address.
 pub(super) fn grant(
     policy: &Policy,
-    pool: &Pool,
+    home_agent: Ipv4Addr,
+    pools: &Pools,
     request: &RegistrationRequest,
     source: IpAddr,
 ) -> Result<Duration, Reason> {
@@ -62,8 +63,8 @@ pub(super) fn grant(
     }
     let care_of = IpAddr::V4(request.care_of_address);
     let possible = is_unicast(request.care_of_address)
-        && request.care_of_address != policy.address
-        && !pool.covers(care_of);
+        && request.care_of_address != home_agent
+        && !pools.covers(care_of);
     // RFC 3519, section 4.6: another source is a translator's, and nothing is tunnelled through
     // translators here.
     if !possible || source != care_of {

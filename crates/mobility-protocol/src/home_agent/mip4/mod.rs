@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::config::Policy;
 use super::counters::DropReason;
 use super::message::{Acknowledgement, Answer, BindingUpdate, Reason};
-use crate::pool::Pool;
+use super::pools::Pools;
 use crate::wire::mip4::iana::UdpTunnelReplyCode;
 use crate::wire::mip4::{
     Extension, Extensions, Identification, RegistrationReply, ReplyCode, RequestFlags,
@@ -22,6 +22,7 @@ use crate::{Datagram, HomeAddress, Lifetime, Refusal, Transmit, Transport};
 pub(super) struct Envelope {
     source: IpAddr,
     transport: Transport,
+    home_agent: Ipv4Addr,
     identification: Identification,
     simultaneous_bindings: bool,
     udp_tunnel_offered: bool,
@@ -30,14 +31,16 @@ pub(super) struct Envelope {
 /// The Binding Update in this datagram, and how it is to be answered.
 pub(super) fn open(
     policy: &Policy,
-    pool: &Pool,
+    pools: &Pools,
     datagram: &Datagram<'_>,
 ) -> Result<(BindingUpdate, Envelope), DropReason> {
+    let home_agent = policy.ipv4.ok_or(DropReason::FamilyNotServed)?;
     let admitted = admission::admit(policy, datagram)?;
     let request = &admitted.request;
     let envelope = Envelope {
         source: datagram.source,
         transport: datagram.transport,
+        home_agent,
         identification: request.identification,
         simultaneous_bindings: request.flags.contains(RequestFlags::SIMULTANEOUS_BINDINGS),
         udp_tunnel_offered: request.extensions.udp_tunnel_request().is_some(),
@@ -49,10 +52,11 @@ pub(super) fn open(
         lifetime: request.lifetime,
         // RFC 5944, section 3.8.2.2.
         everywhere: request.care_of_address == request.home_address,
-        freshness: request.identification,
+        stamp: request.identification.into(),
+        transport: datagram.transport,
         malformed: admitted.malformed.then_some(Reason::PoorlyFormed),
-        unacceptable: decision::check(policy, request).err(),
-        grant: decision::grant(policy, pool, request, datagram.source),
+        unacceptable: decision::check(home_agent, request).err(),
+        grant: decision::grant(policy, home_agent, pools, request, datagram.source),
         identity: admitted.identity,
         association: admitted.association,
     };
@@ -63,7 +67,6 @@ impl Envelope {
     /// The Registration Reply that says this.
     pub(super) fn answer(
         &self,
-        policy: &Policy,
         update: &BindingUpdate,
         acknowledgement: &Acknowledgement,
     ) -> Answer {
@@ -94,7 +97,7 @@ impl Envelope {
             home_address: acknowledgement
                 .home_address
                 .map_or(Ipv4Addr::UNSPECIFIED, ipv4),
-            home_agent: policy.address,
+            home_agent: self.home_agent,
             identification: match acknowledgement.outcome {
                 Err(denial) if denial.reason == Reason::NotFresh => {
                     self.identification.with_high(denial.clock)
@@ -105,10 +108,11 @@ impl Envelope {
         };
         Answer {
             transmit: Transmit {
-                source: policy.address.into(),
+                source: self.home_agent.into(),
                 interface: None,
                 destination: self.source,
                 transport: self.transport,
+                home_address: None,
                 payload: reply.encode(&update.association),
             },
             code: Refusal {
@@ -145,12 +149,18 @@ pub(super) fn counters() -> impl Iterator<Item = &'static str> {
 
 const fn code(reason: Reason) -> ReplyCode {
     match reason {
-        Reason::Prohibited | Reason::CareOfAddress | Reason::NotItsHomeAddress => {
-            ReplyCode::ADMINISTRATIVELY_PROHIBITED
-        }
+        Reason::Prohibited
+        | Reason::CareOfAddress
+        | Reason::NotItsHomeAddress
+        | Reason::NotHomeSubnet => ReplyCode::ADMINISTRATIVELY_PROHIBITED,
         Reason::Resources => ReplyCode::INSUFFICIENT_RESOURCES,
         Reason::NotFresh => ReplyCode::IDENTIFICATION_MISMATCH,
-        Reason::PoorlyFormed => ReplyCode::POORLY_FORMED_REQUEST,
+        // All but the first are of IPv6.
+        Reason::PoorlyFormed
+        | Reason::Undated
+        | Reason::NotHomeRegistration
+        | Reason::MobileRouter
+        | Reason::Proxy => ReplyCode::POORLY_FORMED_REQUEST,
         Reason::OtherHomeAgent => ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS,
         Reason::ReverseTunnel => ReplyCode::REVERSE_TUNNEL_MANDATORY,
         Reason::Encapsulation => ReplyCode::ENCAPSULATION_UNAVAILABLE,
@@ -159,7 +169,7 @@ const fn code(reason: Reason) -> ReplyCode {
     }
 }
 
-/// The pool has IPv4 prefixes only.
+/// A request of IPv4 is about home addresses of IPv4 only.
 const fn ipv4(home_address: HomeAddress) -> Ipv4Addr {
     match home_address.ip() {
         IpAddr::V4(address) => address,

@@ -68,10 +68,15 @@ fn a_source_that_could_not_be_answered_is_dropped() {
         "224.0.0.1:40000",
         "255.255.255.255:434",
         "127.0.0.1:9",
-        "[2001:db8::1]:434",
     ] {
         dropped(&mut world, "drop_invalid_source", &octets, source);
     }
+    dropped(
+        &mut world,
+        "drop_family_not_served",
+        &octets,
+        "[2001:db8::1]:434",
+    );
 }
 
 #[test]

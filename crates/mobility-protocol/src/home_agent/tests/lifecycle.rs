@@ -44,6 +44,7 @@ fn a_first_request_is_lent_an_address_and_tunnelled() {
     assert_eq!(
         world.store[&identity].lease,
         StoredLease::Bound {
+            transport: Transport::Udp { port: 40_000 },
             home_address: home(address),
             care_of: at(7),
             lifetime: secs(600),
@@ -397,6 +398,7 @@ fn a_lost_commit_loses_nothing() {
         transport: Transport::Udp {
             port: ask.source.port(),
         },
+        home_address: None,
         payload: &ask.octets(),
     };
     world.agent.handle_input(datagram, world.now);
@@ -429,11 +431,11 @@ fn contradictory_configurations_are_refused() {
             .unwrap()
     };
     assert!(matches!(
-        error(|c| c.address = "127.0.0.1".parse::<IpAddr>().unwrap().into()),
+        error(|c| c.ipv4 = Some(Ipv4Addr::LOCALHOST)),
         ConfigError::Address(_)
     ));
     assert!(matches!(
-        error(|c| c.address = "::1".parse::<IpAddr>().unwrap().into()),
+        error(|c| c.ipv6 = Some(Ipv6Addr::LOCALHOST)),
         ConfigError::Address(_)
     ));
     assert!(matches!(

@@ -1,12 +1,13 @@
 mod denial;
 mod drops;
 mod lifecycle;
+mod mip6;
 mod model;
 mod replay;
 mod restart;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, RegistrationReply, RegistrationRequest,
     ReplyCode, RequestFlags,
 };
-use crate::{HomeAddress, HomeAgentAddress, Identity, Lifetime, Transport};
+use crate::{HomeAddress, Identity, Lifetime, Transport};
 
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// 2026-01-01 00:00:00 UTC.
@@ -33,7 +34,8 @@ fn config() -> Config {
         association: association(identity),
     };
     Config {
-        address: HomeAgentAddress::from(HOME_AGENT),
+        ipv4: Some(HOME_AGENT),
+        ipv6: None,
         pools: vec!["10.128.0.0/24".parse().unwrap()],
         exclude: vec![],
         hold_down: secs(240),
@@ -151,6 +153,7 @@ impl World {
             transport: Transport::Udp {
                 port: source.port(),
             },
+            home_address: None,
             payload,
         };
         self.agent.handle_input(datagram, self.now);
@@ -167,7 +170,7 @@ impl World {
         while let Some(change) = self.agent.poll_store_change() {
             match change {
                 StoreChange::Put(record) => self.store.insert(record.identity.clone(), record),
-                StoreChange::Delete(identity) => self.store.remove(&identity),
+                StoreChange::Delete(identity, _) => self.store.remove(&identity),
             };
         }
         while let Some(event) = self.agent.poll_event() {

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::status::Drop;
-use super::{BindingUpdate, Verdict};
+use super::{BindingUpdate, Hint, Tie, Verdict};
 use crate::security::SecurityAssociation;
 use crate::wire::mip4::{
     AuthenticationKind, Extension, Extensions, Message, Origin, PORT, RegistrationReply,
@@ -17,7 +17,10 @@ pub(super) const TRANSPORT: Transport = Transport::Udp { port: PORT };
 
 /// A Registration Reply, not authenticated yet.
 #[derive(Debug, Clone)]
-pub(super) struct Reply(RegistrationReply);
+pub(in super::super) struct Reply<'a> {
+    reply: RegistrationReply,
+    payload: &'a [u8],
+}
 
 /// Whether a single host on the internet could have this address.
 pub(super) fn is_host(address: Ipv4Addr) -> bool {
@@ -57,22 +60,24 @@ pub(super) fn encode(
         lifetime: update.lifetime,
         home_address,
         home_agent: ipv4(update.home_agent)?,
-        care_of_address: match update.care_of {
-            Some(care_of) => ipv4(care_of.ip())?,
+        care_of_address: match update.everywhere {
+            false => ipv4(update.care_of.ip())?,
             // Naming the home address here means all bindings of it (RFC 5944, section 3.8.2.1).
-            None => home_address,
+            true => home_address,
         },
-        identification: update.identification,
+        identification: update.stamp.timestamp?,
         extensions,
     };
     Some(request.encode(association))
 }
 
-impl Reply {
+impl<'a> Reply<'a> {
     /// The reply in these octets.
-    pub(super) fn decode(payload: &[u8]) -> Result<Self, Drop> {
-        match Message::decode(payload).map_err(Drop::Malformed)? {
-            Message::RegistrationReply(reply) => Ok(Self(reply)),
+    pub(super) fn decode(payload: &'a [u8]) -> Result<Self, Drop> {
+        let message =
+            Message::decode(payload).map_err(|error| Drop::Malformed(error.drop_reason()))?;
+        match message {
+            Message::RegistrationReply(reply) => Ok(Self { reply, payload }),
             Message::RegistrationRequest(_)
             | Message::TunnelData(_)
             | Message::Revocation(_)
@@ -84,13 +89,12 @@ impl Reply {
         }
     }
 
-    /// What ties it to its request.
-    pub(super) const fn low(&self) -> u32 {
-        self.0.identification.low()
+    pub(super) const fn tie(&self) -> Tie {
+        Tie::Low(self.reply.identification.low())
     }
 
     pub(super) const fn code(&self) -> u8 {
-        self.0.code.0
+        self.reply.code.0
     }
 
     /// What it says, once it is known to come from who shares `association` with us.
@@ -98,11 +102,10 @@ impl Reply {
     /// The denials of foreign agents carry no proof, and are therefore never acted upon.
     pub(super) fn verify(
         &self,
-        payload: &[u8],
         association: &SecurityAssociation,
         identity: &Identity,
     ) -> Result<Verdict, Drop> {
-        let code = self.0.code;
+        let code = self.reply.code;
         match code.origin() {
             Origin::HomeAgent => {}
             Origin::ForeignAgent => return Err(Drop::ForeignAgentDenial),
@@ -110,7 +113,7 @@ impl Reply {
                 return Err(Drop::UnknownCode);
             }
         }
-        let extensions = &self.0.extensions;
+        let extensions = &self.reply.extensions;
         let Some(authentication) = extensions.mobile_home_authentication() else {
             return Err(if extensions.iter().any(is_mobile_home) {
                 Drop::AuthenticationRepeated
@@ -118,7 +121,7 @@ impl Reply {
                 Drop::AuthenticationMissing
             });
         };
-        if !authentication.is_valid(association, payload) {
+        if !authentication.is_valid(association, self.payload) {
             return Err(Drop::AuthenticationFailed);
         }
         if extensions.has_critical_vendor() || extensions.not_understood().is_some() {
@@ -136,15 +139,15 @@ impl Reply {
         };
         Ok(match code {
             code if code.is_accepted() => Verdict::Accepted {
-                lifetime: self.0.lifetime,
-                home_address: self.0.home_address.into(),
-                home_agent: self.0.home_agent.into(),
+                lifetime: self.reply.lifetime,
+                home_address: self.reply.home_address.into(),
+                home_agent: self.reply.home_agent.into(),
             },
-            ReplyCode::IDENTIFICATION_MISMATCH => Verdict::WrongTime {
-                high: self.0.identification.high(),
-            },
+            ReplyCode::IDENTIFICATION_MISMATCH => {
+                Verdict::NotFresh(Hint::Clock(self.reply.identification.high()))
+            }
             ReplyCode::UNKNOWN_HOME_AGENT_ADDRESS => Verdict::WrongHomeAgent {
-                right: self.0.home_agent.into(),
+                right: self.reply.home_agent.into(),
             },
             ReplyCode::ADMINISTRATIVELY_PROHIBITED => Verdict::Disowned(refusal),
             _ => Verdict::Refused(refusal),

@@ -1,15 +1,19 @@
 //! Binding Updates and Acknowledgements as the core of the mobile node knows them: what either
 //! signalling protocol says, in the words of neither. Below this, and nowhere else, it is known by
-//! which protocol a home agent is spoken to.
+//! which protocol a home agent is spoken to, and in what its messages go.
 
 mod mip4;
+mod mip6;
 
 use std::net::IpAddr;
 
+use super::attempt::Request;
 use super::status::Drop;
 use crate::security::SecurityAssociation;
-use crate::wire::mip4::Identification;
-use crate::{CareOfAddress, HomeAddress, Identity, Lifetime, Refusal, Transport};
+use crate::wire::mip6::SequenceNumber;
+use crate::{
+    CareOfAddress, Datagram, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transport,
+};
 
 /// A Binding Update.
 #[derive(Debug, Clone, Copy)]
@@ -18,16 +22,42 @@ pub(super) struct BindingUpdate<'a> {
     /// `None` asks for one.
     pub(super) home_address: Option<HomeAddress>,
     pub(super) home_agent: IpAddr,
-    /// `None` means every one the home agent knows (a release only).
-    pub(super) care_of: Option<CareOfAddress>,
+    pub(super) care_of: CareOfAddress,
+    /// Whether it is about every care-of address the home agent knows (a release only).
+    pub(super) everywhere: bool,
     pub(super) lifetime: Lifetime,
-    pub(super) identification: Identification,
+    pub(super) stamp: Stamp,
+    pub(super) transport: Transport,
+}
+
+/// What a home agent sends.
+#[derive(Debug, Clone)]
+pub(super) enum Message<'a> {
+    Acknowledgement(Acknowledgement<'a>),
+    /// It would like to be asked to renew the binding. Anybody may have sent it.
+    RefreshRequest,
+    /// Somebody on the way does not know the binding a packet belonged to.
+    UnknownBinding,
+    /// Somebody at that address does not understand our messages.
+    NotUnderstood,
 }
 
 /// A Binding Acknowledgement, not authenticated yet.
 #[derive(Debug, Clone)]
-pub(super) struct BindingAcknowledgement {
-    reply: mip4::Reply,
+pub(super) enum Acknowledgement<'a> {
+    Mip4(mip4::Reply<'a>),
+    Mip6(mip6::Acknowledgement<'a>),
+}
+
+/// What ties a Binding Acknowledgement to its update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tie {
+    /// The low half of its timestamp.
+    Low(u32),
+    /// Its sequence number.
+    Sequence(SequenceNumber),
+    /// It does not say: it can only be meant for the latest.
+    Latest,
 }
 
 /// What a Binding Acknowledgement says.
@@ -38,10 +68,8 @@ pub(super) enum Verdict {
         home_address: IpAddr,
         home_agent: IpAddr,
     },
-    /// The high half of the Identification is the home agent's clock.
-    WrongTime {
-        high: u32,
-    },
+    /// The update may have been an old one; this is what the next has to go by.
+    NotFresh(Hint),
     WrongHomeAgent {
         right: IpAddr,
     },
@@ -50,54 +78,125 @@ pub(super) enum Verdict {
     Refused(Refusal),
 }
 
+/// What a home agent says about the next stamp it will accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// The seconds of its clock.
+    Clock(u32),
+    /// The last number it accepted.
+    Sequence(SequenceNumber),
+}
+
+/// What a home agent wants to know about the time of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dating {
+    pub(super) timestamp: bool,
+    pub(super) sequence: bool,
+}
+
 /// Whether home agents and paths with this address can be used at all.
 pub(super) fn is_supported(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => mip4::is_host(address),
-        IpAddr::V6(_) => false,
+        IpAddr::V6(address) => mip6::is_host(address),
     }
 }
 
-/// What Binding Updates to this home agent go in.
-pub(super) const fn transport(_home_agent: IpAddr) -> Transport {
-    mip4::TRANSPORT
+/// What Binding Updates of this family go in, unless that gets no answer.
+pub(super) const fn usual_transport(family: Family) -> Transport {
+    match family {
+        Family::Ipv4 => mip4::TRANSPORT,
+        Family::Ipv6 => mip6::NATIVE,
+    }
+}
+
+/// What Binding Updates go in when `transport` gets no answer.
+pub(super) fn other_transport(family: Family, transport: Transport) -> Transport {
+    match family {
+        Family::Ipv4 => mip4::TRANSPORT,
+        Family::Ipv6 if transport == mip6::NATIVE => mip6::IN_UDP,
+        Family::Ipv6 => mip6::NATIVE,
+    }
+}
+
+/// Whether this is what messages of this family come in.
+pub(super) fn is_transport(family: Family, transport: Transport) -> bool {
+    match family {
+        Family::Ipv4 => transport == mip4::TRANSPORT,
+        Family::Ipv6 => [mip6::NATIVE, mip6::IN_UDP].contains(&transport),
+    }
+}
+
+/// How messages of this family under this association are dated.
+pub(super) fn dating(family: Family, association: &SecurityAssociation) -> Dating {
+    match family {
+        Family::Ipv4 => Dating {
+            timestamp: true,
+            sequence: false,
+        },
+        Family::Ipv6 => Dating {
+            timestamp: mip6::is_dated(association),
+            sequence: true,
+        },
+    }
 }
 
 /// Whether trying again soon is unlikely to help against this refusal of a home agent.
-pub(super) const fn is_lasting(refusal: Refusal) -> bool {
-    mip4::is_lasting(refusal.code)
+pub(super) const fn is_lasting(family: Family, refusal: Refusal) -> bool {
+    match family {
+        Family::Ipv4 => mip4::is_lasting(refusal.code),
+        Family::Ipv6 => mip6::is_lasting(refusal.code),
+    }
 }
 
-/// The octets of a Binding Update; `None` where its addresses are not of one family.
+/// The octets of a Binding Update; `None` where its addresses are not of one family, or its identity
+/// is longer than the protocol carries.
 pub(super) fn encode(
     update: &BindingUpdate<'_>,
     association: &SecurityAssociation,
 ) -> Option<Vec<u8>> {
-    mip4::encode(update, association)
+    match Family::of(update.home_agent) {
+        Family::Ipv4 => mip4::encode(update, association),
+        Family::Ipv6 => mip6::encode(update, association),
+    }
 }
 
-impl BindingAcknowledgement {
-    /// The acknowledgement in these octets.
-    pub(super) fn decode(payload: &[u8]) -> Result<Self, Drop> {
-        mip4::Reply::decode(payload).map(|reply| Self { reply })
+/// The message in this datagram.
+pub(super) fn decode<'a>(datagram: &Datagram<'a>) -> Result<Message<'a>, Drop> {
+    match Family::of(datagram.source) {
+        Family::Ipv4 => mip4::Reply::decode(datagram.payload)
+            .map(|reply| Message::Acknowledgement(Acknowledgement::Mip4(reply))),
+        Family::Ipv6 => mip6::decode(datagram),
+    }
+}
+
+impl Acknowledgement<'_> {
+    /// What ties it to its update.
+    pub(super) fn tie(&self) -> Tie {
+        match self {
+            Self::Mip4(reply) => reply.tie(),
+            Self::Mip6(acknowledgement) => acknowledgement.tie(),
+        }
     }
 
-    /// What ties it to its request.
-    pub(super) const fn low(&self) -> u32 {
-        self.reply.low()
+    /// The number that says how it went, in the count of its protocol.
+    pub(super) const fn code(&self) -> (Family, u8) {
+        match self {
+            Self::Mip4(reply) => (Family::Ipv4, reply.code()),
+            Self::Mip6(acknowledgement) => (Family::Ipv6, acknowledgement.status()),
+        }
     }
 
-    pub(super) const fn code(&self) -> u8 {
-        self.reply.code()
-    }
-
-    /// What it says, once it is known to come from who shares `association` with us.
+    /// What it says to `request`, once it is known to come from who shares `association` with us.
     pub(super) fn verify(
         &self,
-        payload: &[u8],
         association: &SecurityAssociation,
         identity: &Identity,
+        request: &Request,
     ) -> Result<Verdict, Drop> {
-        self.reply.verify(payload, association, identity)
+        match self {
+            Self::Mip4(reply) => reply.verify(association, identity),
+            Self::Mip6(acknowledgement) => acknowledgement.verify(association, identity, request),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A mobile node in virtual time, with a home agent that answers what a test tells it to.
 
 mod anything;
+mod mip6;
 mod moving;
 mod refusals;
 mod registering;
@@ -173,6 +174,7 @@ impl Laptop {
                     transport: Transport::Udp {
                         port: source.port(),
                     },
+                    home_address: None,
                     payload,
                 },
                 now,
@@ -230,6 +232,7 @@ impl Laptop {
                 source: transmit.source,
                 destination: match transmit.transport {
                     Transport::Udp { port } => SocketAddr::new(transmit.destination, port),
+                    Transport::MobilityHeader => unreachable!("IPv4 is spoken in UDP"),
                 },
                 request,
                 payload: transmit.payload,

@@ -157,7 +157,11 @@ fn what_cannot_be_an_agent_is_refused() {
         "255.255.255.255",
         "169.254.1.1",
         "10.0.0.1",
-        "2001:db8::1",
+        "::",
+        "::1",
+        "ff02::1",
+        "fe80::1",
+        "::ffff:192.0.2.1",
     ] {
         let bad: IpAddr = bad.parse().unwrap_or_else(|_| unreachable!("an address"));
         let association = SecurityAssociation::open_mode();
@@ -168,6 +172,13 @@ fn what_cannot_be_an_agent_is_refused() {
     }
     let association = SecurityAssociation::open_mode();
     let bound = laptop.act(|node, now| node.bind(agent(), "x.example", &[], association, now));
+    assert_eq!(bound, Err(BindError::NoCorrespondent));
+    let other_family: IpAddr = "2001:db8::1"
+        .parse()
+        .unwrap_or_else(|_| unreachable!("an address"));
+    let association = SecurityAssociation::open_mode();
+    let bound =
+        laptop.act(|node, now| node.bind(agent(), "x.example", &[other_family], association, now));
     assert_eq!(bound, Err(BindError::NoCorrespondent));
 }
 

@@ -103,6 +103,7 @@ fn a_snapshot_is_announced_when_it_changes() {
             source: AGENT.into(),
             destination,
             transport: Transport::Udp { port: PORT },
+            home_address: None,
             payload: &payload,
         },
         laptop.now,
