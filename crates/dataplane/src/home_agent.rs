@@ -164,7 +164,7 @@ async fn serve(
     let config = UserspaceConfig {
         device: device.to_owned(),
         mtu,
-        local,
+        local: local.into(),
     };
     let backend = Backend::start(Role::HomeAgent, config)?;
     if let Err(error) = routes.prepare(device, mtu).await {

@@ -17,7 +17,10 @@ pub mod userspace;
 
 mod privileges;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 pub use error::{Error, Failure};
+use mobility_protocol::Family;
 
 /// The mark of every packet and question of our own: signalling, tunnelled packets, route questions.
 /// A rule sends it to the main table before any capture, so that where the home agent's address is
@@ -40,6 +43,57 @@ pub const MOBILE_NODE_DEVICE: &str = "mn0";
 
 /// The MTU of a tunnel device on a path of 1500 octets with IP-in-IP (RFC 2003).
 pub const DEFAULT_TUNNEL_MTU: u16 = 1480;
+
+/// The address of each family that tunnels end at on this host, for the families that are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// Of IPv4.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Of IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+impl Addresses {
+    /// Any address of either family.
+    pub const UNSPECIFIED: Self = Self {
+        ipv4: Some(Ipv4Addr::UNSPECIFIED),
+        ipv6: Some(Ipv6Addr::UNSPECIFIED),
+    };
+
+    /// The one of this family.
+    #[must_use]
+    pub fn of(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::Ipv4 => self.ipv4.map(IpAddr::V4),
+            Family::Ipv6 => self.ipv6.map(IpAddr::V6),
+        }
+    }
+
+    /// Those there are.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        [Family::Ipv4, Family::Ipv6]
+            .into_iter()
+            .filter_map(|family| self.of(family))
+    }
+}
+
+impl From<Ipv4Addr> for Addresses {
+    fn from(address: Ipv4Addr) -> Self {
+        Self {
+            ipv4: Some(address),
+            ipv6: None,
+        }
+    }
+}
+
+impl From<Ipv6Addr> for Addresses {
+    fn from(address: Ipv6Addr) -> Self {
+        Self {
+            ipv4: None,
+            ipv6: Some(address),
+        }
+    }
+}
 
 /// Which backend the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

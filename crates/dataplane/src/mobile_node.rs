@@ -4,10 +4,10 @@
 //! routes come with the first tunnel and go with the last.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
-use mobility_protocol::{DataplaneChange, HomeAddress, Tunnel};
+use mobility_protocol::{DataplaneChange, Family, HomeAddress, Tunnel};
 use tokio::sync::Mutex;
 
 use crate::error::Errors;
@@ -16,7 +16,9 @@ use crate::netlink::monitor::Monitor;
 use crate::netlink::sockets::Sockets;
 use crate::netlink::{Netlink, Repair};
 use crate::userspace::{Backend, Role, Traffic, UserspaceConfig};
-use crate::{BackendChoice, DEFAULT_TUNNEL_MTU, Error, Failure, MOBILE_NODE_DEVICE, privileges};
+use crate::{
+    Addresses, BackendChoice, DEFAULT_TUNNEL_MTU, Error, Failure, MOBILE_NODE_DEVICE, privileges,
+};
 
 /// What the data path of a mobile node must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,8 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct MobileNodeDataplane {
     config: Config,
+    /// The families whose tunnels are ours to carry.
+    carried: Addresses,
     backend_name: &'static str,
     backend: Option<Backend>,
     tunnels: BTreeMap<HomeAddress, Tunnel>,
@@ -69,7 +73,7 @@ impl MobileNodeDataplane {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let backend_name = config.backend.resolve()?;
         privileges::check()?;
-        crate::userspace::probe()?;
+        let carried = carried()?;
         let netlink = Netlink::open()?;
         let monitor = Monitor::start(netlink.clone(), config.device.clone())?;
         let sockets = Sockets::open()?;
@@ -84,6 +88,7 @@ impl MobileNodeDataplane {
         };
         Ok(Self {
             config,
+            carried,
             backend_name,
             backend: None,
             tunnels: BTreeMap::new(),
@@ -253,7 +258,7 @@ impl MobileNodeDataplane {
         let config = UserspaceConfig {
             device: self.config.device.clone(),
             mtu: self.config.mtu,
-            local: Ipv4Addr::UNSPECIFIED,
+            local: self.carried,
         };
         let backend = Backend::start(Role::MobileNode, config)?;
         let prepared = self.routes.lock().await.prepare().await;
@@ -283,4 +288,17 @@ impl MobileNodeDataplane {
         errors.note(backend.shutdown().map_err(Error::from));
         errors.into_result()
     }
+}
+
+/// Every family, but IPv6 only where this system has it and leaves its tunnels to us.
+fn carried() -> Result<Addresses, Error> {
+    crate::userspace::probe(Family::Ipv4)?;
+    let mut carried = Addresses::UNSPECIFIED;
+    if !Path::new("/proc/sys/net/ipv6").exists() {
+        carried.ipv6 = None;
+    } else if let Err(error) = crate::userspace::probe(Family::Ipv6) {
+        tracing::warn!(%error, "only IPv4 is carried");
+        carried.ipv6 = None;
+    }
+    Ok(carried)
 }

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 
 use dataplane::userspace::{Backend, Error, Ownership, Role, UserspaceConfig, probe};
-use mobility_protocol::DataplaneChange;
+use mobility_protocol::{DataplaneChange, Family};
 
 use userspace_lab::*;
 
@@ -201,7 +201,10 @@ fn a_device_of_another_kind_and_a_bad_mtu_are_refused() {
         return;
     }
     let lab = Lab::new();
-    assert_eq!(lab.mn.run(probe).expect("probe"), Ownership::Free);
+    assert_eq!(
+        lab.mn.run(|| probe(Family::Ipv4)).expect("probe"),
+        Ownership::Free
+    );
     let start =
         |config: UserspaceConfig| lab.mn.run(move || Backend::start(Role::MobileNode, config));
     let config = UserspaceConfig {
@@ -211,7 +214,13 @@ fn a_device_of_another_kind_and_a_bad_mtu_are_refused() {
     assert!(matches!(start(config), Err(Error::Device { .. })));
     let config = UserspaceConfig {
         mtu: 500,
-        ..UserspaceConfig::mobile_node()
+        ..UserspaceConfig::home_agent(AGENT)
     };
-    assert!(matches!(start(config), Err(Error::Mtu(500))));
+    assert!(matches!(
+        start(config),
+        Err(Error::Mtu {
+            mtu: 500,
+            least: 576
+        })
+    ));
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use mobility_protocol::Family;
+
 use super::counters::Counter;
-use super::device::is_forbidden;
 use super::icmp::{self, Complaint};
-use super::ipv4::{IP_IN_IP, Ipv4};
+use super::ip::{Ip, is_forbidden, tunnel_protocol, version};
 use super::offload::{self, Cut, VirtioHeader};
 use super::table::Entry;
-use super::{LEAST_PATH, Role, Shared, mss};
+use super::{Role, Shared, least_path, mss};
 
 /// A path that was found too small is asked again after this many milliseconds.
 const PATH_RECHECK: u64 = 10_000;
@@ -41,15 +42,15 @@ pub(super) fn admit(
     shared: &Shared,
     buffer: &mut [u8],
     entries: &mut Vec<Arc<Entry>>,
-) -> Result<(usize, VirtioHeader, Ipv4), (Refusal, Option<Ipv4>)> {
+) -> Result<(usize, VirtioHeader, Ip), (Refusal, Option<Ip>)> {
     let malformed = (Refusal::silent(Counter::Malformed), None);
     let Some((mut header, packet)) = VirtioHeader::split(buffer) else {
         return Err(malformed);
     };
-    if packet.first().is_none_or(|first| first >> 4 != 4) {
-        return Err((Refusal::silent(Counter::NotIpv4), None));
+    if !matches!(version(packet), Some(4 | 6)) {
+        return Err((Refusal::silent(Counter::NotIp), None));
     }
-    let Some(ip) = Ipv4::parse(packet).filter(|ip| ip.total == packet.len()) else {
+    let Some(ip) = Ip::parse(packet).filter(|ip| ip.total == packet.len()) else {
         return Err(malformed);
     };
     let (home, peer) = match shared.role {
@@ -75,7 +76,15 @@ pub(super) fn admit(
     if loops(tunnel, &ip, packet) {
         return Err((Refusal::silent(Counter::TunnelLoop), Some(ip)));
     }
-    if !tunnel.is_correspondent(peer) {
+    let quoted = icmp::quoted(&ip, packet);
+    // Routers behind the home agent report about the mobile node's packets, and of small paths.
+    let reports_theirs = || {
+        shared.role == Role::HomeAgent
+            && quoted.is_some_and(|quoted| {
+                quoted.source == home && tunnel.is_correspondent(quoted.destination)
+            })
+    };
+    if !tunnel.is_correspondent(peer) && !reports_theirs() {
         return Err((Refusal::silent(Counter::NotACorrespondent), Some(ip)));
     }
     if header.merged.is_none() {
@@ -84,15 +93,20 @@ pub(super) fn admit(
         }
         header.partial_checksum = false;
     }
-    let largest = shared.largest_inner(tunnel).min(shared.mtu);
+    let largest = shared
+        .largest_inner(tunnel)
+        .min(shared.device_mtu(ip.family()));
     let announced = mss::clamp(packet, &ip, largest, header.partial_checksum);
     if let Some(announced) = announced {
-        tunnel
-            .state
-            .limit_beyond(announced.saturating_add(mss::HEADERS).max(LEAST_PATH));
+        tunnel.state.limit_beyond(
+            announced
+                .saturating_add(mss::headers(&ip))
+                .max(least_path(ip.family())),
+        );
     }
-    if let Some(size) = icmp::next_hop_mtu(&ip, packet).filter(|size| *size >= LEAST_PATH)
-        && icmp::quoted(&ip, packet).is_some_and(|quoted| quoted.source == tunnel.home)
+    if let Some(size) =
+        icmp::next_hop_mtu(&ip, packet).filter(|size| *size >= least_path(ip.family()))
+        && quoted.is_some_and(|quoted| quoted.source == tunnel.home)
     {
         tunnel.state.limit_beyond(size);
     }
@@ -101,21 +115,26 @@ pub(super) fn admit(
 
 /// RFC 5944, section 4.2.3: a packet tunnelled to the home address by the mobile node itself, and our
 /// own tunnelled packets when the routes lead them back, would circle.
-fn loops(tunnel: &Entry, ip: &Ipv4, packet: &[u8]) -> bool {
-    let from_an_end = ip.source == tunnel.remote || ip.source == tunnel.local;
-    ip.protocol == IP_IN_IP
-        && (ip.source == tunnel.local
+fn loops(tunnel: &Entry, ip: &Ip, packet: &[u8]) -> bool {
+    let (local, remote) = (tunnel.ends.local(), tunnel.ends.remote());
+    let from_an_end = ip.source == remote || ip.source == local;
+    ip.protocol == tunnel_protocol(ip.family())
+        && (ip.source == local
             || from_an_end
-                && Ipv4::parse_quote(packet.get(ip.header..).unwrap_or_default())
+                && Ip::parse_quote(packet.get(ip.header..).unwrap_or_default())
                     .is_some_and(|inner| inner.destination == tunnel.home))
 }
 
 /// Cuts a packet to what the path carries.
+///
+/// An IPv6 packet of up to 1280 octets must get through whatever the path carries, and no sender may
+/// be told less (RFC 8200, section 5). Where the path leaves it less room, it goes in pieces behind
+/// two outer headers, which the other end puts together again (RFC 2473, section 7.1).
 pub(super) fn cut(
     shared: &Shared,
     entry: &Entry,
     header: VirtioHeader,
-    ip: &Ipv4,
+    ip: &Ip,
     packet: &[u8],
     mut each: impl FnMut(Cut),
 ) -> Result<(), Refusal> {
@@ -133,16 +152,34 @@ pub(super) fn cut(
         limit = shared.largest_inner(entry);
     }
     let room = usize::from(limit);
-    let too_big = Refusal::told(Counter::TooBig, Complaint::TooBig(limit));
+    let most = match ip.family() {
+        Family::Ipv4 => limit,
+        Family::Ipv6 => limit.max(least_path(Family::Ipv6)),
+    };
+    let too_big = Refusal::told(Counter::TooBig, Complaint::TooBig(most));
+    let most = usize::from(most);
+    let mut in_pieces = Some(());
+    let mut each = |cut: Cut| {
+        if cut.length() <= room {
+            each(cut);
+        } else if cut
+            .in_pieces(room, shared.fragment_identification(), &mut each)
+            .is_none()
+        {
+            in_pieces = None;
+        }
+    };
     let done = match header.merged {
-        Some(merged) if merged.udp && needed > room => return Err(too_big),
+        Some(merged) if merged.udp && needed > most => return Err(too_big),
+        Some(merged) if merged.udp => offload::segment(merged, ip, packet, most, each),
         Some(merged) => offload::segment(merged, ip, packet, room, each),
-        None if ip.total <= room => {
+        None if ip.total <= most => {
             each(Cut::whole(*ip));
             Some(())
         }
         None if ip.dont_fragment => return Err(too_big),
         None => offload::fragment(ip, packet, room, each),
     };
-    done.ok_or(Refusal::silent(Counter::Malformed))
+    done.and(in_pieces)
+        .ok_or(Refusal::silent(Counter::Malformed))
 }

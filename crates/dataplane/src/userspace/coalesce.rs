@@ -6,9 +6,12 @@
 //! requires is required here (`tcp_gro_receive`, `udp_gro_receive`), so that it can take the
 //! super-segment apart into the very packets that came.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use super::ipv4::{self, HEADER, Ipv4, TCP, UDP};
+use mobility_protocol::Family;
+
+use super::checksum::get;
+use super::ip::{Ip, TCP, UDP};
 use super::offload::{Merged, transport_header};
 
 /// One packet to deliver: where it is in the batch's memory, and what it says.
@@ -18,7 +21,7 @@ pub(super) struct Delivery {
     pub(super) slot: usize,
     /// Where in the buffer the inner packet starts.
     pub(super) start: usize,
-    pub(super) ip: Ipv4,
+    pub(super) ip: Ip,
     /// The checksum covers the pseudo header only, as receive offload leaves it.
     pub(super) partial: bool,
     /// Receive offload has merged it already.
@@ -54,13 +57,13 @@ pub(super) struct Group {
 /// What packets written together have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flow {
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    source: IpAddr,
+    destination: IpAddr,
     ports: [u8; 4],
     protocol: u8,
 }
 
-/// The largest IPv4 packet.
+/// The largest packet of either family that the device takes.
 const LARGEST: usize = 65_535;
 
 /// Half of the kernel's `UDP_MAX_SEGMENTS`.
@@ -141,12 +144,16 @@ pub(super) fn group<'a>(
 /// A packet that could be the first of a group.
 fn candidate(delivery: &Delivery, octets: &[u8], index: usize, udp: bool) -> Option<Group> {
     let ip = &delivery.ip;
-    if delivery.partial || delivery.merged.is_some() || ip.header != HEADER || !ip.dont_fragment {
+    if delivery.partial
+        || delivery.merged.is_some()
+        || ip.header != ip.least_header()
+        || !ip.dont_fragment
+    {
         return None;
     }
     let transport = transport_header(ip, octets)?;
-    let segment = octets.get(HEADER..)?;
-    let size = ip.total - HEADER - transport;
+    let segment = octets.get(ip.header..)?;
+    let size = ip.total - ip.header - transport;
     let (mut next_sequence, mut push) = (0, false);
     match ip.protocol {
         TCP => {
@@ -155,11 +162,11 @@ fn candidate(delivery: &Delivery, octets: &[u8], index: usize, udp: bool) -> Opt
                 return None;
             }
             push = flags & PSH != 0;
-            next_sequence = sequence(octets)?.wrapping_add(u32::try_from(size).ok()?);
+            next_sequence = sequence(ip, octets)?.wrapping_add(u32::try_from(size).ok()?);
         }
         UDP if udp => {
-            let length = usize::from(u16::from_be_bytes(ipv4::get(segment, 4)?));
-            if length != ip.total - HEADER || ipv4::get(segment, 6)? == [0, 0] {
+            let length = usize::from(u16::from_be_bytes(get(segment, 4)?));
+            if length != ip.total - ip.header || get(segment, 6)? == [0, 0] {
                 return None;
             }
         }
@@ -178,7 +185,7 @@ fn candidate(delivery: &Delivery, octets: &[u8], index: usize, udp: bool) -> Opt
     })
 }
 
-fn flow(ip: &Ipv4, octets: &[u8]) -> Option<Flow> {
+fn flow(ip: &Ip, octets: &[u8]) -> Option<Flow> {
     let ports = *octets.get(ip.header..)?.first_chunk()?;
     Some(Flow {
         source: ip.source,
@@ -188,27 +195,27 @@ fn flow(ip: &Ipv4, octets: &[u8]) -> Option<Flow> {
     })
 }
 
-fn sequence(octets: &[u8]) -> Option<u32> {
+fn sequence(ip: &Ip, octets: &[u8]) -> Option<u32> {
     octets
-        .get(HEADER + 4..)?
+        .get(ip.header + 4..)?
         .first_chunk()
         .copied()
         .map(u32::from_be_bytes)
 }
 
 /// Adds a packet to a group if the kernel could take it out again as it came.
-fn joins(group: &mut Group, next: &Group, first: (&[u8], &Ipv4), packet: (&[u8], &Ipv4)) -> bool {
+fn joins(group: &mut Group, next: &Group, first: (&[u8], &Ip), packet: (&[u8], &Ip)) -> bool {
     if group.complete
         || next.size > group.size
         || next.transport != group.transport
         || group.total + next.size > LARGEST
-        || !alike(group, first.0, packet.0, packet.1.protocol)
+        || !alike(group, first.0, packet.0, packet.1)
     {
         return false;
     }
     // A checksum is made anew for each packet taken out again: a wrong one must not become right.
-    group.intact = group.intact || is_intact(first.0, first.1);
-    if !group.intact || !is_intact(packet.0, packet.1) {
+    group.intact = group.intact || first.1.segment_is_intact(first.0);
+    if !group.intact || !packet.1.segment_is_intact(packet.0) {
         return false;
     }
     group.total += next.size;
@@ -220,28 +227,25 @@ fn joins(group: &mut Group, next: &Group, first: (&[u8], &Ipv4), packet: (&[u8],
 }
 
 /// Whether the headers agree in all that one header must say for both.
-fn alike(group: &Group, first: &[u8], packet: &[u8], protocol: u8) -> bool {
+fn alike(group: &Group, first: &[u8], packet: &[u8], ip: &Ip) -> bool {
     let same = |from: usize, to: usize| first.get(from..to) == packet.get(from..to);
-    // DSCP and ECN, time to live.
-    if !same(1, 2) || !same(8, 9) {
+    // DSCP and ECN, flow label; time to live.
+    let alike = match ip.family() {
+        Family::Ipv4 => same(1, 2) && same(8, 9),
+        Family::Ipv6 => same(0, 4) && same(7, 8),
+    };
+    if !alike {
         return false;
     }
-    if protocol == UDP {
+    if ip.protocol == UDP {
         return group.members < MOST_DATAGRAMS;
     }
-    let flags = |octets: &[u8]| octets.get(HEADER + 13).map(|flags| flags & !PSH);
+    let flags = |octets: &[u8]| octets.get(ip.header + 13).map(|flags| flags & !PSH);
     // Acknowledgement number, options.
-    sequence(packet) == Some(group.next_sequence)
+    sequence(ip, packet) == Some(group.next_sequence)
         && flags(first) == flags(packet)
-        && same(HEADER + 8, HEADER + 12)
-        && same(HEADER + 20, HEADER + group.transport)
-}
-
-/// Whether the transport checksum is right.
-pub(super) fn is_intact(octets: &[u8], ip: &Ipv4) -> bool {
-    octets.get(ip.header..ip.total).is_some_and(|segment| {
-        ipv4::fold(ipv4::pseudo_header(ip, segment.len()) + ipv4::sum(segment)) == 0xffff
-    })
+        && same(ip.header + 8, ip.header + 12)
+        && same(ip.header + 20, ip.header + group.transport)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ macro_rules! counters {
 }
 
 counters! {
-    /// From the device: not an IPv4 packet.
-    NotIpv4 = "drop_not_ipv4",
+    /// From the device: a packet of no family that is carried.
+    NotIp = "drop_not_ip",
     /// Lengths or checksums of headers that don't agree with the packet.
     Malformed = "drop_malformed",
     /// From the device: no tunnel has this home address.
@@ -39,7 +39,8 @@ counters! {
     /// From the network: a fragment too short, or placed so, that the transport header escapes
     /// inspection (RFC 1858).
     FragmentHidesHeader = "drop_fragment_hides_header",
-    /// From the network: a source route in the inner header.
+    /// From the network: a source route, a routing header or a Home Address option in the inner
+    /// header.
     SourceRoute = "drop_source_route",
     /// From the network: signalling to the home agent through its own tunnel.
     SignallingInTunnel = "drop_signalling_in_tunnel",

@@ -1,8 +1,9 @@
 //! The TUN device.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::path::Path;
 
+use mobility_protocol::Family;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
@@ -11,7 +12,8 @@ use netlink_packet_route::link::LinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use super::{Error, UserspaceConfig};
+use super::ip::header_of;
+use super::{Error, UserspaceConfig, least_path};
 
 /// Packets the kernel keeps for us while the uplink is busy.
 const QUEUE: u32 = 1000;
@@ -32,10 +34,15 @@ pub(super) fn open(config: &UserspaceConfig) -> Result<SyncDevice, Error> {
         .enable(false)
         .build_sync()
         .map_err(failed("create or attach"))?;
-    silence_ipv6(&config.device);
+    if config.local.ipv6.is_none() {
+        silence_ipv6(&config.device);
+    }
     device
         .set_mtu(config.mtu)
         .map_err(failed("set the MTU of"))?;
+    if config.local.ipv6.is_some() {
+        set_up_ipv6(config).map_err(failed("set up IPv6 on"))?;
+    }
     // Root of a user namespace may not; the default queue only loses bursts earlier.
     if let Err(error) = device.set_tx_queue_len(QUEUE) {
         tracing::debug!(device = config.device, %error, "the queue keeps its default length");
@@ -84,6 +91,38 @@ fn delete_link(index: u32) -> io::Result<()> {
     }
 }
 
+/// The MTU of the device for packets of a family, given its own: the outer header of IPv6 is longer.
+pub(super) fn mtu(mtu: u16, family: Family) -> u16 {
+    match family {
+        Family::Ipv4 => mtu,
+        Family::Ipv6 => mtu
+            .saturating_sub(header_difference())
+            .max(least_path(family)),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "20")]
+const fn header_difference() -> u16 {
+    (header_of(Family::Ipv6) - header_of(Family::Ipv4)) as u16
+}
+
+/// The device has no link behind it on which anybody could answer: it needs no link-local address, and
+/// learns nothing from router advertisements.
+fn set_up_ipv6(config: &UserspaceConfig) -> io::Result<()> {
+    let settings = Path::new("/proc/sys/net/ipv6/conf").join(&config.device);
+    let mtu = mtu(config.mtu, Family::Ipv6).to_string();
+    for (name, value) in [
+        ("addr_gen_mode", "1"),
+        ("accept_ra", "0"),
+        ("accept_redirects", "0"),
+        ("disable_ipv6", "0"),
+        ("mtu", &mtu),
+    ] {
+        std::fs::write(settings.join(name), value)?;
+    }
+    Ok(())
+}
+
 /// The device carries IPv4 alone; without this the kernel's own router solicitations and multicast
 /// reports would be counted as drops. A kernel without IPv6 has nothing to silence.
 fn silence_ipv6(device: &str) {
@@ -97,9 +136,3 @@ fn silence_ipv6(device: &str) {
 pub(super) const VIRTIO_HEADER: usize = 10;
 
 const _: () = assert!(VIRTIO_HEADER == tun_rs::VIRTIO_NET_HDR_LEN);
-
-/// Addresses nothing inside a tunnel may go to: this network, loopback, link-local, multicast,
-/// reserved and broadcast.
-pub(super) fn is_forbidden(address: Ipv4Addr) -> bool {
-    matches!(address.octets(), [0 | 127 | 224.., ..] | [169, 254, ..])
-}

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::MultiHeaders;
 
+use super::checksum::{fold, put};
 use super::coalesce::{self, Delivery, Group, PSH};
 use super::counters::Counter;
 use super::device::VIRTIO_HEADER;
 use super::icmp::{self, Allowance, Complaint};
 use super::inspection::{self, Arrival, Refusal};
-use super::ipv4::{self, HEADER, Ipv4, UDP};
-use super::offload::{Merged, VirtioHeader};
-use super::socket;
+use super::ip::{Ip, TCP, UDP};
+use super::offload::{Cut, Merged, VirtioHeader};
+use super::socket::{ReceiveHeaders, Received, Receiver};
 use super::table::Entry;
 use super::{Shared, mss};
 
@@ -34,9 +34,10 @@ const ERRORS: usize = 64;
 /// The thread's state.
 pub(super) struct Downlink {
     shared: Arc<Shared>,
+    receiver: Receiver,
     memory: Vec<u8>,
-    headers: MultiHeaders<()>,
-    lengths: [usize; BATCH],
+    headers: ReceiveHeaders,
+    received: [Received; BATCH],
     deliveries: Vec<Delivery>,
     groups: Vec<Group>,
     allowance: Allowance,
@@ -44,12 +45,13 @@ pub(super) struct Downlink {
 }
 
 impl Downlink {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, receiver: Receiver) -> Self {
         Self {
             shared,
             memory: vec![0; BATCH * STRIDE],
-            headers: socket::receive_headers(BATCH),
-            lengths: [0; BATCH],
+            headers: receiver.headers(BATCH),
+            receiver,
+            received: [Received::default(); BATCH],
             deliveries: Vec::with_capacity(BATCH),
             groups: Vec::with_capacity(BATCH),
             allowance: Allowance::new(Instant::now()),
@@ -62,7 +64,7 @@ impl Downlink {
     /// # Errors
     /// When the device or the socket is gone.
     pub(super) fn run(mut self) -> io::Result<()> {
-        while let Some(events) = self.shared.wait(&self.shared.receiver)? {
+        while let Some(events) = self.shared.wait(&self.receiver)? {
             if events.contains(PollFlags::POLLERR) {
                 self.read_errors();
             }
@@ -77,19 +79,17 @@ impl Downlink {
         const ROUNDS: usize = 64;
         for _ in 0..ROUNDS {
             let Self {
-                shared,
+                receiver,
                 memory,
                 headers,
-                lengths,
+                received,
                 ..
             } = self;
-            let received =
-                socket::receive_batch(&shared.receiver, headers, memory, (STRIDE, SLOT), lengths);
-            match received {
-                Ok(received) => {
-                    self.judge(received);
+            match receiver.receive_batch(headers, memory, (STRIDE, SLOT), received) {
+                Ok(count) => {
+                    self.judge(count);
                     self.deliver()?;
-                    if received < BATCH {
+                    if count < BATCH {
                         break;
                     }
                 }
@@ -106,11 +106,11 @@ impl Downlink {
     }
 
     /// Holds each received datagram against the tunnels.
-    fn judge(&mut self, received: usize) {
+    fn judge(&mut self, count: usize) {
         let Self {
             shared,
             memory,
-            lengths,
+            received,
             deliveries,
             allowance,
             identification,
@@ -120,9 +120,9 @@ impl Downlink {
         let tunnels = shared.table.read();
         let mut known: Option<Arc<Entry>> = None;
         deliveries.clear();
-        for (slot, length) in lengths.iter().enumerate().take(received) {
-            let datagram = &mut memory[slot * STRIDE..slot * STRIDE + (*length).min(SLOT)];
-            match inspection::inspect(shared, &tunnels, &mut known, datagram) {
+        for (slot, received) in received.iter().enumerate().take(count) {
+            let datagram = &mut memory[slot * STRIDE..slot * STRIDE + received.length.min(SLOT)];
+            match inspection::inspect(shared, &tunnels, &mut known, received, datagram) {
                 Ok(arrival) => {
                     if let Some(delivery) = prepare(shared, &arrival, datagram, slot, now) {
                         deliveries.push(delivery);
@@ -198,21 +198,21 @@ impl Downlink {
     /// kernel has noted it, and the tunnels that lead there ask again.
     fn read_errors(&mut self) {
         for _ in 0..ERRORS {
-            let Some(error) = socket::next_error(&self.shared.receiver) else {
+            let Some(error) = self.receiver.next_error() else {
                 return;
             };
-            if !error.too_big {
+            let Some(remote) = error.remote.filter(|_| error.too_big) else {
                 self.shared.counters.count(Counter::OuterUnreachable);
                 continue;
-            }
+            };
             let tunnels: Vec<_> = self
                 .shared
                 .table
                 .read()
-                .of_remote(error.remote)
+                .of_remote(remote)
                 .map(Arc::clone)
                 .collect();
-            for entry in tunnels.iter().filter(|entry| entry.remote == error.remote) {
+            for entry in tunnels.iter().filter(|entry| entry.ends.remote() == remote) {
                 self.shared.ask_path(entry);
             }
         }
@@ -243,13 +243,14 @@ fn prepare(
         ..
     } = arrival;
     let packet = datagram.get_mut(*start..)?;
-    let largest = shared.largest_inner(entry).min(shared.mtu);
+    let device_mtu = shared.device_mtu(ip.family());
+    let largest = shared.largest_inner(entry).min(device_mtu);
     mss::clamp(packet, ip, largest, *partial);
     let transport = super::offload::transport_header(ip, packet).unwrap_or(0);
     let headers = ip.header + transport;
-    let most = usize::from(entry.state.beyond().unwrap_or(shared.mtu).min(shared.mtu));
+    let most = usize::from(entry.state.beyond().unwrap_or(device_mtu).min(device_mtu));
     let mut merged = None;
-    if *partial && ip.protocol == ipv4::TCP && ip.total > most {
+    if *partial && ip.protocol == TCP && ip.total > most {
         // Receive offload does not say at which size it has merged. TCP doesn't care where it is cut,
         // if only each piece gets through.
         let size = u16::try_from(most.saturating_sub(headers).max(1)).ok()?;
@@ -285,30 +286,23 @@ fn finish(memory: &mut [u8], group: &Group, first: &Delivery) -> [u8; VIRTIO_HEA
     let Some(merged) = group.merged(ip.protocol) else {
         return [0; VIRTIO_HEADER];
     };
-    let length = group.total - HEADER;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a group is no larger than an IPv4 packet"
-    )]
-    {
-        ipv4::put(packet, 2, (group.total as u16).to_be_bytes());
-        if ip.protocol == UDP {
-            ipv4::put(packet, HEADER + 4, (length as u16).to_be_bytes());
-        }
+    let length = group.total - ip.header;
+    ip.write_length(packet, group.total);
+    if ip.protocol == UDP {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a group is no larger than a packet"
+        )]
+        put(packet, ip.header + 4, (length as u16).to_be_bytes());
     }
-    ipv4::write_header_checksum(packet, HEADER);
-    if ip.protocol == ipv4::TCP
+    if ip.protocol == TCP
         && group.push
-        && let Some(flags) = packet.get_mut(HEADER + 13)
+        && let Some(flags) = packet.get_mut(ip.header + 13)
     {
         *flags |= PSH;
     }
-    let field = HEADER + if ip.protocol == UDP { 6 } else { 16 };
-    ipv4::put(
-        packet,
-        field,
-        ipv4::fold(ipv4::pseudo_header(ip, length)).to_ne_bytes(),
-    );
+    let field = ip.header + if ip.protocol == UDP { 6 } else { 16 };
+    put(packet, field, fold(ip.pseudo_header(length)).to_ne_bytes());
     VirtioHeader::encode(true, Some(merged), ip, group.transport)
 }
 
@@ -316,38 +310,46 @@ fn finish(memory: &mut [u8], group: &Group, first: &Delivery) -> [u8; VIRTIO_HEA
 fn complain(
     shared: &Shared,
     allowance: &mut Allowance,
-    (ip, start): &(Ipv4, usize),
+    (ip, start): &(Ip, usize),
     entry: &Entry,
     datagram: &[u8],
     identification: u16,
 ) {
     let packet = datagram.get(*start..).unwrap_or_default();
-    let Some(error) = icmp::complaint(Complaint::Prohibited, shared.local, ip, packet) else {
+    let local = shared.local.of(ip.family());
+    let error = local.and_then(|local| icmp::complaint(Complaint::Prohibited, local, ip, packet));
+    let Some(error) = error else {
         return;
     };
     if !allowance.take(Instant::now()) {
         shared.counters.count(Counter::IcmpWithheld);
         return;
     }
-    let Some(inner) = Ipv4::parse(&error) else {
+    let Some(inner) = Ip::parse(&error) else {
         return;
     };
-    let outer = ipv4::outer_header(
-        entry.local,
-        entry.remote,
-        &inner,
-        identification,
-        error.len(),
-    );
-    if shared
-        .sender
-        .send(
-            entry.way(),
-            entry.remote,
-            &[IoSlice::new(&outer), IoSlice::new(&error)],
-        )
-        .is_ok()
+    let mut sent = true;
+    let whole = Cut::whole(inner);
+    let room = usize::from(shared.largest_inner(entry));
+    let mut send = |mut cut: Cut| {
+        cut.set_outer(&entry.ends.outer_header(&cut, identification));
+        let payload = error.get(cut.payload.0..cut.payload.1).unwrap_or_default();
+        let slices = [IoSlice::new(cut.head()), IoSlice::new(payload)];
+        let way = entry.way();
+        sent &= shared
+            .sender
+            .send(way, entry.ends.remote(), &slices)
+            .is_ok();
+    };
+    if whole.length() <= room {
+        send(whole);
+    } else if whole
+        .in_pieces(room, shared.fragment_identification(), &mut send)
+        .is_none()
     {
+        return;
+    }
+    if sent {
         shared.counters.count(Counter::IcmpSent);
         entry.state.sent(1, error.len() as u64);
     }

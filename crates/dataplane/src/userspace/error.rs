@@ -3,28 +3,33 @@
 use std::io;
 use std::net::IpAddr;
 
+use mobility_protocol::Family;
+
 /// Why the userspace backend refuses or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A tunnel device of the kernel decapsulates protocol 4 already; two owners would each deliver
-    /// every packet.
+    /// A tunnel device of the kernel decapsulates the tunnel's protocol already; two owners would each
+    /// deliver every packet.
     #[error(
-        "the kernel's tunnel device {device} is up and takes every IP-in-IP packet: \
-         set it down (ip link set {device} down) or use the kernel backend"
+        "the kernel's tunnel device {device} is up and takes every {} packet: \
+         set it down (ip link set {device} down) or use the kernel backend",
+        tunnel_name(*.family)
     )]
     KernelTunnelUp {
         /// The device that is up.
         device: String,
+        /// The family of the tunnels it takes.
+        family: Family,
     },
     /// A tunnel module is loaded, so the kernel answers every packet with an ICMP error, and the
     /// tool that could stop it doesn't run.
     #[error(
-        "the ipip module is loaded and the kernel answers each IP-in-IP packet with an ICMP error; \
+        "a tunnel module is loaded and the kernel answers each tunnelled packet with an ICMP error; \
          keeping it quiet needs the program `nft` (package nftables), which can't be run"
     )]
     NftMissing(#[source] io::Error),
     /// `nft` refused the table that keeps the kernel quiet.
-    #[error("nft refused the table ip cha_userspace: {reason}")]
+    #[error("nft refused the table cha_userspace: {reason}")]
     NftRefused {
         /// What `nft` wrote to standard error.
         reason: String,
@@ -32,9 +37,14 @@ pub enum Error {
     /// The list of network devices can't be read.
     #[error("can't list the network devices")]
     Interfaces(#[source] io::Error),
-    /// The MTU leaves no room for a packet every host must accept, or exceeds what IPv4 can carry.
-    #[error("a tunnel MTU of {0} octets is outside 576..=65515")]
-    Mtu(u16),
+    /// The MTU leaves no room for a packet every host must accept, or exceeds what a packet can carry.
+    #[error("a tunnel MTU of {mtu} octets is outside {least}..=65515")]
+    Mtu {
+        /// The MTU.
+        mtu: u16,
+        /// The least of the families that are to be carried.
+        least: u16,
+    },
     /// The TUN device can't be created, attached or configured.
     #[error("can't {action} the TUN device {device}")]
     Device {
@@ -64,7 +74,34 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A tunnel with an address that is not IPv4.
-    #[error("the userspace backend carries IPv4 only, and {0} is not")]
-    NotIpv4(IpAddr),
+    /// The addresses of a tunnel are not of one family.
+    #[error(
+        "a tunnel between {local} and {remote} can't carry {home}: the userspace backend wraps IPv4 \
+         in IPv4 and IPv6 in IPv6"
+    )]
+    MixedFamilies {
+        /// The home address.
+        home: IpAddr,
+        /// Our outer address.
+        local: IpAddr,
+        /// The other end's.
+        remote: IpAddr,
+    },
+    /// A tunnel of a family that this backend was not started for.
+    #[error("the userspace backend was started without {}", family_name(*.0))]
+    FamilyNotCarried(Family),
+}
+
+const fn tunnel_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IP-in-IP",
+        Family::Ipv6 => "IPv6-in-IPv6",
+    }
+}
+
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
 }

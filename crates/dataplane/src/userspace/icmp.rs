@@ -1,99 +1,145 @@
-//! ICMP errors (RFC 792, RFC 1812 section 4.3): made, recognised, and kept rare.
+//! ICMP errors (RFC 792, RFC 1812 section 4.3; RFC 4443): made, recognised, and kept rare.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Instant;
 
-use super::device::is_forbidden;
-use super::ipv4::{self, HEADER, ICMP, Ipv4};
+use mobility_protocol::Family;
+
+use super::checksum::{fold, put, sum};
+use super::ip::{ICMP, ICMPV6, Ip, is_forbidden};
+use super::{ipv4, ipv6};
 
 /// What a packet's sender is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Complaint {
-    /// Nobody has the home address the packet is for (type 3, code 1).
+    /// Nobody has the home address the packet is for: host or address unreachable.
     HostUnreachable,
-    /// The packet exceeds the way through the tunnel, and this is what fits (type 3, code 4).
+    /// The packet exceeds the way through the tunnel, and this is what fits.
     TooBig(u16),
-    /// The destination is not a correspondent (type 3, code 13).
+    /// The destination is not a correspondent: administratively prohibited.
     Prohibited,
 }
 
 const UNREACHABLE: u8 = 3;
 const CODE_TOO_BIG: u8 = 4;
 
-/// RFC 1812, section 4.3.2.3: as much of the packet as fits into 576 octets.
+/// Types of ICMPv6.
+const UNREACHABLE_6: u8 = 1;
+const TOO_BIG_6: u8 = 2;
+const REDIRECT_6: u8 = 137;
+
+/// Octets of the message before the packet it quotes.
+const MESSAGE: usize = 8;
+
+/// RFC 1812, section 4.3.2.3: as much of the packet as fits into 576 octets; RFC 4443, section 2.4:
+/// into 1280.
 const LARGEST: usize = 576;
+const LARGEST_6: usize = 1280;
 
 /// RFC 1812, section 4.3.2.5: the precedence of ICMP errors.
 const INTERNETWORK_CONTROL: u8 = 0xc0;
 
-/// The ICMP error about a packet, or none where RFC 1812, section 4.3.2.7, forbids one: about ICMP
-/// errors, later fragments, and packets that don't name one sender and one receiver.
+const HOP_LIMIT: u8 = 64;
+
+/// The ICMP error about a packet, or none where RFC 1812, section 4.3.2.7, and RFC 4443, section 2.4,
+/// forbid one: about ICMP errors, later fragments, and packets that don't name one sender and one
+/// receiver; and when `from` is of the other family.
 pub(super) fn complaint(
     complaint: Complaint,
-    from: Ipv4Addr,
-    ip: &Ipv4,
+    from: IpAddr,
+    ip: &Ip,
     packet: &[u8],
 ) -> Option<Vec<u8>> {
     let payload = packet.get(ip.header..)?;
-    let answers_error = ip.protocol == ICMP && payload.first().is_none_or(|kind| is_error(*kind));
+    let answers_error = ip.is_icmp()
+        && payload
+            .first()
+            .is_none_or(|kind| is_error(ip.family(), *kind));
     if answers_error || ip.offset != 0 || is_forbidden(ip.source) || is_forbidden(ip.destination) {
         return None;
     }
-    let quote = packet.get(..ip.total.min(LARGEST - HEADER - 8))?;
-    let (code, mtu) = match complaint {
-        Complaint::HostUnreachable => (1, 0),
-        Complaint::TooBig(mtu) => (CODE_TOO_BIG, mtu),
-        Complaint::Prohibited => (13, 0),
-    };
-    let [mtu_high, mtu_low] = mtu.to_be_bytes();
-    let total = HEADER + 8 + quote.len();
-    let [total_high, total_low] = u16::try_from(total).ok()?.to_be_bytes();
-
-    let mut error = Vec::with_capacity(total);
-    error.extend([
-        0x45,
-        INTERNETWORK_CONTROL,
-        total_high,
-        total_low,
-        0,
-        0,
-        0,
-        0,
-        64,
-        ICMP,
-        0,
-        0,
-    ]);
-    error.extend(from.octets());
-    error.extend(ip.source.octets());
-    error.extend([UNREACHABLE, code, 0, 0, 0, 0, mtu_high, mtu_low]);
-    error.extend(quote);
-    let checksum = !ipv4::fold(ipv4::sum(error.get(HEADER..)?));
-    ipv4::put(&mut error, HEADER + 2, checksum.to_ne_bytes());
-    ipv4::write_header_checksum(&mut error, HEADER);
-    Some(error)
+    match (from, ip.source) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let (code, mtu) = match complaint {
+                Complaint::HostUnreachable => (1, 0),
+                Complaint::TooBig(mtu) => (CODE_TOO_BIG, mtu),
+                Complaint::Prohibited => (13, 0),
+            };
+            let quote = packet.get(..ip.total.min(LARGEST - ipv4::HEADER - MESSAGE))?;
+            let total = ipv4::HEADER + MESSAGE + quote.len();
+            let [total_high, total_low] = u16::try_from(total).ok()?.to_be_bytes();
+            let mut error = Vec::with_capacity(total);
+            error.extend([0x45, INTERNETWORK_CONTROL, total_high, total_low]);
+            error.extend([0, 0, 0, 0, HOP_LIMIT, ICMP, 0, 0]);
+            error.extend(from.octets());
+            error.extend(to.octets());
+            let [mtu_high, mtu_low] = mtu.to_be_bytes();
+            error.extend([UNREACHABLE, code, 0, 0, 0, 0, mtu_high, mtu_low]);
+            error.extend(quote);
+            let checksum = !fold(sum(error.get(ipv4::HEADER..)?));
+            put(&mut error, ipv4::HEADER + 2, checksum.to_ne_bytes());
+            ipv4::write_header_checksum(&mut error, ipv4::HEADER);
+            Some(error)
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let (kind, code, mtu) = match complaint {
+                Complaint::HostUnreachable => (UNREACHABLE_6, 3, 0),
+                Complaint::TooBig(mtu) => (TOO_BIG_6, 0, mtu),
+                Complaint::Prohibited => (UNREACHABLE_6, 1, 0),
+            };
+            let quote = packet.get(..ip.total.min(LARGEST_6 - ipv6::HEADER - MESSAGE))?;
+            let length = MESSAGE + quote.len();
+            let [length_high, length_low] = u16::try_from(length).ok()?.to_be_bytes();
+            let mut error = Vec::with_capacity(ipv6::HEADER + length);
+            error.extend([0x60, 0, 0, 0, length_high, length_low, ICMPV6, HOP_LIMIT]);
+            error.extend(from.octets());
+            error.extend(to.octets());
+            let [mtu_high, mtu_low] = mtu.to_be_bytes();
+            error.extend([kind, code, 0, 0, 0, 0, mtu_high, mtu_low]);
+            error.extend(quote);
+            let pseudo = Ip::parse(&error)?.pseudo_header(length);
+            let checksum = !fold(pseudo + sum(error.get(ipv6::HEADER..)?));
+            put(&mut error, ipv6::HEADER + 2, checksum.to_ne_bytes());
+            Some(error)
+        }
+        _ => None,
+    }
 }
 
 /// The packet an ICMP error complains about, if this is one.
-pub(super) fn quoted(ip: &Ipv4, packet: &[u8]) -> Option<Ipv4> {
+pub(super) fn quoted(ip: &Ip, packet: &[u8]) -> Option<Ip> {
     let message = packet.get(ip.header..ip.total)?;
-    let reports = ip.protocol == ICMP && ip.offset == 0 && is_error(*message.first()?);
-    reports
-        .then(|| Ipv4::parse_quote(message.get(8..)?))
-        .flatten()
+    let reports = ip.is_icmp() && ip.offset == 0 && is_error(ip.family(), *message.first()?);
+    let quoted = reports
+        .then(|| Ip::parse_quote(message.get(MESSAGE..)?))
+        .flatten()?;
+    (quoted.family() == ip.family()).then_some(quoted)
 }
 
-/// The size of packet that fits, if this is an ICMP error that says so (RFC 1191, section 4).
-pub(super) fn next_hop_mtu(ip: &Ipv4, packet: &[u8]) -> Option<u16> {
-    let message: &[u8; 8] = packet.get(ip.header..ip.total)?.first_chunk()?;
-    let says_so =
-        ip.protocol == ICMP && ip.offset == 0 && message[..2] == [UNREACHABLE, CODE_TOO_BIG];
-    says_so.then(|| u16::from_be_bytes([message[6], message[7]]))
+/// The size of packet that fits, if this is an ICMP error that says so (RFC 1191, section 4; RFC 4443,
+/// section 3.2).
+pub(super) fn next_hop_mtu(ip: &Ip, packet: &[u8]) -> Option<u16> {
+    let message: &[u8; MESSAGE] = packet.get(ip.header..ip.total)?.first_chunk()?;
+    if !ip.is_icmp() || ip.offset != 0 {
+        return None;
+    }
+    match ip.family() {
+        Family::Ipv4 => (message[..2] == [UNREACHABLE, CODE_TOO_BIG])
+            .then(|| u16::from_be_bytes([message[6], message[7]])),
+        Family::Ipv6 => (message[0] == TOO_BIG_6).then(|| {
+            let mtu = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
+            u16::try_from(mtu).unwrap_or(u16::MAX)
+        }),
+    }
 }
 
-/// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
-fn is_error(kind: u8) -> bool {
-    matches!(kind, 3 | 4 | 5 | 11 | 12)
+/// ICMP: destination unreachable, source quench, redirect, time exceeded, parameter problem. ICMPv6:
+/// all errors, and redirects, which are not to be answered by errors either.
+fn is_error(family: Family, kind: u8) -> bool {
+    match family {
+        Family::Ipv4 => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        Family::Ipv6 => kind < 128 || kind == REDIRECT_6,
+    }
 }
 
 /// How many ICMP errors may still be sent (RFC 1812, section 4.3.2.8): a bucket that refills evenly.
@@ -136,7 +182,7 @@ mod tests {
     };
     use std::time::Duration;
 
-    const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const GATEWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn udp(source: [u8; 4], destination: [u8; 4], octets: usize) -> Vec<u8> {
         let mut packet = Vec::new();
@@ -146,7 +192,7 @@ mod tests {
     }
 
     fn about(packet: &[u8], what: Complaint) -> Option<Vec<u8>> {
-        complaint(what, GATEWAY, &Ipv4::parse(packet).unwrap(), packet)
+        complaint(what, GATEWAY, &Ip::parse(packet).unwrap(), packet)
     }
 
     #[test]
@@ -159,7 +205,7 @@ mod tests {
         let Some(NetSlice::Ipv4(ip)) = sliced.net else {
             panic!("not IPv4")
         };
-        assert_eq!(ip.header().source_addr(), GATEWAY);
+        assert_eq!(IpAddr::from(ip.header().source_addr()), GATEWAY);
         assert_eq!(ip.header().destination(), [198, 51, 100, 7]);
         assert_eq!(
             ip.header().header_checksum(),
@@ -178,12 +224,12 @@ mod tests {
             icmp.icmp_type().calc_checksum(icmp.payload())
         );
 
-        let header = Ipv4::parse(&error).unwrap();
+        let header = Ip::parse(&error).unwrap();
         assert_eq!(next_hop_mtu(&header, &error), Some(1260));
         let quote = quoted(&header, &error).unwrap();
         assert_eq!(
-            (quote.source.octets(), quote.total),
-            ([198, 51, 100, 7], packet.len())
+            (quote.source, quote.total),
+            (IpAddr::from([198, 51, 100, 7]), packet.len())
         );
     }
 

@@ -3,14 +3,17 @@
 //! A datagram is held against the tunnel it claims to belong to, the cheap and telling checks first.
 //! Nothing here depends on what was received before.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::coalesce::is_intact;
+use mobility_protocol::Family;
+
+use super::checksum::{fold, get};
 use super::counters::Counter;
-use super::device::is_forbidden;
 use super::icmp;
-use super::ipv4::{self, HEADER, Ipv4, TCP, UDP};
+use super::ip::{Ip, TCP, UDP, decapsulated_class, is_forbidden};
+use super::ipv6;
+use super::socket::Received;
 use super::table::{Entry, Tunnels};
 use super::{Role, Shared};
 
@@ -18,7 +21,7 @@ use super::{Role, Shared};
 pub(super) struct Arrival {
     pub(super) entry: Arc<Entry>,
     /// The inner header.
-    pub(super) ip: Ipv4,
+    pub(super) ip: Ip,
     /// Where in the datagram the inner packet starts.
     pub(super) start: usize,
     /// The transport checksum covers the pseudo header only.
@@ -30,7 +33,7 @@ pub(super) struct Refusal {
     pub(super) counter: Counter,
     /// The packet's header and place, and its tunnel, when the mobile node is to be told that the
     /// destination is prohibited.
-    pub(super) prohibited: Option<((Ipv4, usize), Arc<Entry>)>,
+    pub(super) prohibited: Option<((Ip, usize), Arc<Entry>)>,
 }
 
 impl From<Counter> for Refusal {
@@ -45,11 +48,16 @@ impl From<Counter> for Refusal {
 /// The port of signalling (RFC 5944, section 3).
 const SIGNALLING: u16 = 434;
 
+/// Signalling of IPv6: Mobility Headers (RFC 6275, section 6.1), or the same over UDP (RFC 5555,
+/// section 4.3).
+const MOBILITY_HEADER: u8 = 135;
+const SIGNALLING_6: u16 = 4191;
+
 /// Octets of a transport header that no second fragment may bring: up to TCP's flags (RFC 1858,
 /// section 3).
 const LEAST_FIRST_FRAGMENT: usize = 16;
 
-/// Judges one datagram of protocol 4, from its outer header on. `known` is the tunnel of the one
+/// Judges one datagram of a tunnel's protocol as it was received. `known` is the tunnel of the one
 /// before.
 ///
 /// The inner ECN field is brought up to date on the way (RFC 6040).
@@ -57,17 +65,17 @@ pub(super) fn inspect(
     shared: &Shared,
     tunnels: &Tunnels,
     known: &mut Option<Arc<Entry>>,
+    received: &Received,
     datagram: &mut [u8],
 ) -> Result<Arrival, Refusal> {
-    let outer = Ipv4::parse(datagram).ok_or(Counter::Malformed)?;
-    let start = outer.header;
+    let outer = Outer::of(received, datagram).ok_or(Counter::Malformed)?;
+    let start = outer.start;
     let packet = datagram
-        .get_mut(start..outer.total)
+        .get_mut(start..outer.end)
         .ok_or(Counter::Malformed)?;
-    let ip = Ipv4::parse(packet).ok_or(Counter::Malformed)?;
-    if !ipv4::header_is_intact(packet, ip.header) {
-        return Err(Counter::Malformed.into());
-    }
+    let ip = Ip::parse(packet)
+        .filter(|ip| ip.family() == Family::of(outer.source) && ip.is_intact(packet))
+        .ok_or(Counter::Malformed)?;
 
     let home = match shared.role {
         Role::MobileNode => ip.destination,
@@ -89,15 +97,19 @@ pub(super) fn inspect(
     }
 
     inspect_inner(shared, &entry, &ip, packet, start)?;
-    let tos = ipv4::decapsulated_tos(outer.tos, ip.tos).ok_or(Counter::CongestionMarked)?;
-    let ip = Ipv4 { tos, ..ip };
-    ipv4::set_tos(packet, tos);
+    let class = decapsulated_class(outer.traffic_class, ip.traffic_class)
+        .ok_or(Counter::CongestionMarked)?;
+    let ip = Ip {
+        traffic_class: class,
+        ..ip
+    };
+    ip.write_traffic_class(packet, class);
 
     let partial = has_partial_checksum(&ip, packet);
     if partial
         && ip.protocol == UDP
-        && ip.total > usize::from(shared.mtu)
-        && !is_intact(packet, &ip)
+        && ip.total > usize::from(shared.device_mtu(ip.family()))
+        && !ip.segment_is_intact(packet)
     {
         // Datagrams have sizes that mean something, and receive offload does not tell them.
         return Err(Counter::MergedDatagram.into());
@@ -110,8 +122,38 @@ pub(super) fn inspect(
     })
 }
 
+/// The outer header, as far as it matters.
+struct Outer {
+    source: IpAddr,
+    traffic_class: u8,
+    /// Where in the datagram the inner packet starts and ends.
+    start: usize,
+    end: usize,
+}
+
+impl Outer {
+    /// A raw socket of IPv4 hands the header over, one of IPv6 tells of it.
+    fn of(received: &Received, datagram: &[u8]) -> Option<Self> {
+        if let Some((source, traffic_class)) = received.outer {
+            return Some(Self {
+                source: IpAddr::V6(source),
+                traffic_class,
+                start: 0,
+                end: datagram.len(),
+            });
+        }
+        let header = Ip::parse(datagram)?;
+        Some(Self {
+            source: header.source,
+            traffic_class: header.traffic_class,
+            start: header.header,
+            end: header.total,
+        })
+    }
+}
+
 /// The reason to drop what belongs to no tunnel.
-fn stranger(role: Role, tunnels: &Tunnels, outer_source: Ipv4Addr) -> Counter {
+fn stranger(role: Role, tunnels: &Tunnels, outer_source: IpAddr) -> Counter {
     match (role, tunnels.of_remote(outer_source).next()) {
         (_, None) => Counter::WrongOuterSource,
         (Role::HomeAgent, Some(_)) => Counter::WrongInnerSource,
@@ -123,12 +165,11 @@ fn stranger(role: Role, tunnels: &Tunnels, outer_source: Ipv4Addr) -> Counter {
 fn inspect_inner(
     shared: &Shared,
     entry: &Arc<Entry>,
-    ip: &Ipv4,
+    ip: &Ip,
     packet: &[u8],
     start: usize,
 ) -> Result<(), Refusal> {
-    let options = packet.get(HEADER..ip.header).unwrap_or_default();
-    if ipv4::has_source_route(options) {
+    if ip.diverted {
         return Err(Counter::SourceRoute.into());
     }
     if hides_header(ip) {
@@ -149,7 +190,7 @@ fn inspect_inner(
                     prohibited,
                 });
             }
-            if ip.destination == shared.local && is_signalling(ip, packet) {
+            if shared.is_local(ip.destination) && is_signalling(ip, packet) {
                 return Err(Counter::SignallingInTunnel.into());
             }
         }
@@ -171,34 +212,39 @@ fn inspect_inner(
     Ok(())
 }
 
-/// IP-in-IP, IPv6-in-IP, GRE and minimal encapsulation: whatever is inside would escape inspection.
+/// IPv4 and IPv6 in IP, GRE and minimal encapsulation: whatever is inside would escape inspection.
 fn is_tunnel(protocol: u8) -> bool {
     matches!(protocol, 4 | 41 | 47 | 55)
 }
 
-fn is_signalling(ip: &Ipv4, packet: &[u8]) -> bool {
-    let port = ipv4::get(packet, ip.header + 2).map(u16::from_be_bytes);
-    ip.protocol == UDP && ip.offset == 0 && port == Some(SIGNALLING)
+fn is_signalling(ip: &Ip, packet: &[u8]) -> bool {
+    let port = get(packet, ip.header + 2).map(u16::from_be_bytes);
+    let datagram_to = |signalling| ip.protocol == UDP && ip.offset == 0 && port == Some(signalling);
+    match ip.family() {
+        Family::Ipv4 => datagram_to(SIGNALLING),
+        Family::Ipv6 => ip.protocol == MOBILITY_HEADER || datagram_to(SIGNALLING_6),
+    }
 }
 
-/// RFC 1858: a first fragment that ends before the transport header does, or a later one that would
-/// overwrite it.
-fn hides_header(ip: &Ipv4) -> bool {
-    let payload = ip.total - ip.header;
+/// RFC 1858, RFC 7112: a first fragment that ends before the transport header does, or a later one
+/// that would overwrite it.
+fn hides_header(ip: &Ip) -> bool {
+    let payload = ip.total.saturating_sub(ip.header);
     let needed = match ip.protocol {
         TCP => LEAST_FIRST_FRAGMENT,
         _ => 8,
     };
-    let short = ip.offset == 0 && ip.more_fragments && payload < needed;
+    let cut_off = ip.family() == Family::Ipv6 && ipv6::is_extension(ip.protocol);
+    let short = ip.offset == 0 && ip.more_fragments && (cut_off || payload < needed);
     let overwrites = ip.offset != 0 && ip.offset < needed;
-    // More than an IPv4 packet can be.
+    // More than a packet can be.
     let overflows = ip.offset + payload > 65_535;
     short || overwrites || overflows
 }
 
 /// Receive offload, and a peer on this host, leave the sum of the pseudo header where the checksum
 /// belongs. Taking a finished checksum for one by accident does no harm: it is made anew.
-fn has_partial_checksum(ip: &Ipv4, packet: &[u8]) -> bool {
+fn has_partial_checksum(ip: &Ip, packet: &[u8]) -> bool {
     let field = match ip.protocol {
         TCP => 16,
         UDP => 6,
@@ -208,7 +254,7 @@ fn has_partial_checksum(ip: &Ipv4, packet: &[u8]) -> bool {
         return false;
     };
     debug_assert!(transport > field);
-    let found = ipv4::get(packet, ip.header + field).map(u16::from_ne_bytes);
-    let pseudo = ipv4::fold(ipv4::pseudo_header(ip, ip.total - ip.header));
+    let found = get(packet, ip.header + field).map(u16::from_ne_bytes);
+    let pseudo = fold(ip.pseudo_header(ip.total - ip.header));
     found == Some(pseudo) && (ip.protocol == TCP || pseudo != 0)
 }

@@ -1,14 +1,20 @@
-//! The userspace backend: IP-in-IP (RFC 2003) between one TUN device and raw sockets.
+//! The userspace backend: IPv4 in IPv4 (RFC 2003) and IPv6 in IPv6 (RFC 2473) between one TUN device
+//! and raw sockets.
 //!
 //! It puts on the wire what the kernel's own tunnels would, for kernels and containers without the
 //! tunnel modules. It holds no route, rule or address: whoever starts it sends packets to its device
 //! and gives the device its addresses. It believes nothing that arrives: every packet is held against
 //! the tunnel it claims to belong to, and each reason for a drop has a counter.
 //!
-//! Two threads do the work and own all buffers: the uplink reads the device and writes the raw
-//! socket, the downlink the other way. They share the table of tunnels with [`Backend`].
+//! Its threads do the work and own all buffers: the uplink reads the device and writes the raw
+//! sockets, a downlink for each family the other way. They share the table of tunnels with
+//! [`Backend`].
+//!
+//! Hop limits are counted by the kernel, which forwards packets to and from the device and answers
+//! those that have come to their end.
 
 mod admission;
+mod checksum;
 mod coalesce;
 mod counters;
 mod device;
@@ -16,7 +22,9 @@ mod downlink;
 mod error;
 mod icmp;
 mod inspection;
+mod ip;
 mod ipv4;
+mod ipv6;
 mod mss;
 mod offload;
 mod ownership;
@@ -25,19 +33,21 @@ mod socket;
 mod table;
 mod uplink;
 
-use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use mobility_protocol::{DataplaneChange, HomeAddress};
+use mobility_protocol::{DataplaneChange, Family, HomeAddress};
 
 pub use error::Error;
 use ownership::Guard;
 pub use ownership::{Ownership, probe};
-use shared::{LEAST_PATH, Shared};
+use shared::{Shared, least_path};
+use socket::Receiver;
+
+use crate::Addresses;
 
 /// Which end of the tunnels this host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,21 +63,22 @@ pub enum Role {
 pub struct UserspaceConfig {
     /// The name of the TUN device.
     pub device: String,
-    /// The MTU of the device: of the path's, less 20 octets.
+    /// The MTU of the device: of the path's, less 20 octets. IPv6 has 20 less, but no less than 1280.
     pub mtu: u16,
-    /// The address tunnelled packets are received on, and the source of the home agent's ICMP
-    /// errors. Unspecified on a mobile node, whose addresses come and go.
-    pub local: Ipv4Addr,
+    /// The addresses tunnelled packets are received on, and the sources of the home agent's ICMP
+    /// errors: one of each family that is to be carried. Unspecified on a mobile node, whose
+    /// addresses come and go.
+    pub local: Addresses,
 }
 
 impl UserspaceConfig {
-    /// The usual device of a home agent with this address.
+    /// The usual device of a home agent with these addresses.
     #[must_use]
-    pub fn home_agent(local: Ipv4Addr) -> Self {
+    pub fn home_agent(local: impl Into<Addresses>) -> Self {
         Self {
             device: crate::HOME_AGENT_DEVICE.to_owned(),
             mtu: crate::DEFAULT_TUNNEL_MTU,
-            local,
+            local: local.into(),
         }
     }
 
@@ -77,7 +88,7 @@ impl UserspaceConfig {
         Self {
             device: crate::MOBILE_NODE_DEVICE.to_owned(),
             mtu: crate::DEFAULT_TUNNEL_MTU,
-            local: Ipv4Addr::UNSPECIFIED,
+            local: Addresses::UNSPECIFIED,
         }
     }
 }
@@ -105,26 +116,43 @@ pub struct Traffic {
 pub struct Backend {
     shared: Arc<Shared>,
     device_index: u32,
-    guard: Option<Guard>,
+    guards: Vec<Guard>,
     stop: Option<UnixStream>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Backend {
-    /// Takes protocol 4, creates the device, sets it up, and starts to carry packets.
+    /// Takes the tunnels' protocols, creates the device, sets it up, and starts to carry packets.
     ///
     /// Everything belongs to the network namespace of the calling thread.
     ///
     /// # Errors
-    /// When protocol 4 belongs to the kernel ([`probe`]), or privileges or the TUN driver are missing.
+    /// When a protocol belongs to the kernel ([`probe`]), or privileges or the TUN driver are missing.
     pub fn start(role: Role, config: UserspaceConfig) -> Result<Self, Error> {
-        if !(576..=65_515).contains(&config.mtu) {
-            return Err(Error::Mtu(config.mtu));
-        }
-        let guard = match probe()? {
-            Ownership::Free => None,
-            Ownership::Contested => Some(Guard::install()?),
+        let least = match config.local.ipv6 {
+            None => 576,
+            Some(_) => least_path(Family::Ipv6),
         };
+        if !(least..=65_515).contains(&config.mtu) {
+            return Err(Error::Mtu {
+                mtu: config.mtu,
+                least,
+            });
+        }
+        let mut guards = Vec::new();
+        for local in config.local.iter() {
+            let family = Family::of(local);
+            match probe(family)? {
+                Ownership::Free => {}
+                Ownership::Contested => guards.push(Guard::install(family)?),
+            }
+        }
+        // The sockets first: a device must not appear without them.
+        let receivers: Vec<_> = config
+            .local
+            .iter()
+            .map(Receiver::open)
+            .collect::<Result<_, _>>()?;
         let (stop, stopped) = UnixStream::pair().map_err(|source| Error::Socket {
             action: "open a socket pair",
             source,
@@ -139,19 +167,27 @@ impl Backend {
         let mut backend = Self {
             shared,
             device_index,
-            guard,
+            guards,
             stop: Some(stop),
             threads: Vec::new(),
         };
         backend.spawn("tunnel-up", |shared| uplink::Uplink::new(shared).run())?;
-        backend.spawn("tunnel-down", |shared| {
-            downlink::Downlink::new(shared).run()
-        })?;
+        for receiver in receivers {
+            let name = match receiver.family {
+                Family::Ipv4 => "tunnel-down",
+                Family::Ipv6 => "tunnel-down6",
+            };
+            backend.spawn(name, |shared| {
+                downlink::Downlink::new(shared, receiver).run()
+            })?;
+        }
         tracing::info!(
             device = config.device,
             mtu = config.mtu,
             ?role,
-            contested = backend.guard.is_some(),
+            ipv4 = config.local.ipv4.is_some(),
+            ipv6 = config.local.ipv6.is_some(),
+            contested = !backend.guards.is_empty(),
             "the userspace backend carries packets"
         );
         Ok(backend)
@@ -160,10 +196,16 @@ impl Backend {
     /// Executes a change. It holds for the next packet in either direction.
     ///
     /// # Errors
-    /// [`Error::NotIpv4`]; nothing has changed then.
+    /// [`Error::MixedFamilies`], [`Error::FamilyNotCarried`]; nothing has changed then.
     pub fn apply(&self, change: &DataplaneChange) -> Result<(), Error> {
         match change {
-            DataplaneChange::Install(tunnel) => self.shared.table.install(tunnel),
+            DataplaneChange::Install(tunnel) => {
+                let family = tunnel.home_address.family();
+                match self.shared.local.of(family) {
+                    Some(_) => self.shared.table.install(tunnel),
+                    None => Err(Error::FamilyNotCarried(family)),
+                }
+            }
             DataplaneChange::Remove(home_address) => {
                 self.shared.table.remove(*home_address);
                 Ok(())
@@ -195,7 +237,7 @@ impl Backend {
         &self.shared.device_name
     }
 
-    /// Whether both threads carry packets. They end by themselves only when somebody removes the
+    /// Whether all threads carry packets. They end by themselves only when somebody removes the
     /// device under them.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -211,8 +253,9 @@ impl Backend {
     pub fn shutdown(mut self) -> Result<(), Error> {
         self.halt();
         let device = device::delete(&self.shared.device_name, self.device_index);
-        let guard = self.guard.take().map_or(Ok(()), Guard::remove);
-        device.and(guard)
+        let guards = self.guards.drain(..).map(Guard::remove);
+        // Each is removed, whatever becomes of the others.
+        guards.fold(device, |before, removed| before.and(removed))
     }
 
     fn spawn(
@@ -235,7 +278,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Ends both threads.
+    /// Ends the threads.
     fn halt(&mut self) {
         self.stop = None;
         for thread in self.threads.drain(..) {

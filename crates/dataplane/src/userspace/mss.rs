@@ -1,15 +1,22 @@
 //! The MSS clamp: both ends of a TCP connection through the tunnel learn from its first packets what
 //! fits (RFC 9293, section 3.7.1; RFC 6691).
 
-use super::ipv4::{self, Ipv4, TCP};
+use super::checksum::{adjusted, get, put};
+use super::ip::{Ip, TCP};
 
-/// IPv4 and TCP headers without options, which an MSS does not count (RFC 6691).
-pub(super) const HEADERS: u16 = 40;
+/// Octets of IP and TCP headers without options and extension headers, which an MSS does not count
+/// (RFC 6691).
+#[expect(clippy::cast_possible_truncation, reason = "40 or 60")]
+pub(super) fn headers(ip: &Ip) -> u16 {
+    (ip.least_header() + TCP_HEADER) as u16
+}
+
+const TCP_HEADER: usize = 20;
 
 /// Lowers the MSS that a SYN or SYN-ACK in `packet` announces to what a packet of `largest` octets
 /// holds, and returns the announced MSS thereafter. `partial` says that the checksum covers the
 /// pseudo header alone.
-pub(super) fn clamp(packet: &mut [u8], ip: &Ipv4, largest: u16, partial: bool) -> Option<u16> {
+pub(super) fn clamp(packet: &mut [u8], ip: &Ip, largest: u16, partial: bool) -> Option<u16> {
     const SYN: u8 = 0x02;
     if ip.protocol != TCP || ip.is_fragment() {
         return None;
@@ -20,8 +27,8 @@ pub(super) fn clamp(packet: &mut [u8], ip: &Ipv4, largest: u16, partial: bool) -
     }
     let data = usize::from(segment.get(12)? >> 4) * 4;
     let at = mss_option(segment.get(..data)?)?;
-    let announced = ipv4::get(segment, at)?;
-    let most = largest.saturating_sub(HEADERS).to_be_bytes();
+    let announced = get(segment, at)?;
+    let most = largest.saturating_sub(headers(ip)).to_be_bytes();
     if announced <= most {
         return Some(u16::from_be_bytes(announced));
     }
@@ -29,14 +36,14 @@ pub(super) fn clamp(packet: &mut [u8], ip: &Ipv4, largest: u16, partial: bool) -
     let words = [at & !1, (at + 1) & !1];
     let words = words.get(..1 + at % 2)?;
     for (word, value) in words.iter().zip([0, 1]) {
-        let old = ipv4::get(segment, *word)?;
+        let old = get(segment, *word)?;
         match at % 2 {
-            0 => ipv4::put(segment, at, most),
+            0 => put(segment, at, most),
             _ => *segment.get_mut(at + value)? = most[value],
         }
         if !partial {
-            let checksum = ipv4::adjusted(ipv4::get(segment, 16)?, old, ipv4::get(segment, *word)?);
-            ipv4::put(segment, 16, checksum);
+            let checksum = adjusted(get(segment, 16)?, old, get(segment, *word)?);
+            put(segment, 16, checksum);
         }
     }
     Some(u16::from_be_bytes(most))
@@ -111,7 +118,7 @@ mod tests {
         ];
         for (options, expected) in cases {
             let mut packet = syn(options);
-            let ip = Ipv4::parse(&packet).unwrap();
+            let ip = Ip::parse(&packet).unwrap();
             assert_eq!(clamp(&mut packet, &ip, 1480, false), expected);
             assert_eq!(announced(&packet), expected);
         }
@@ -129,7 +136,7 @@ mod tests {
             .unwrap();
         for packet in [&mut without_option, &mut data] {
             let before = packet.clone();
-            let ip = Ipv4::parse(packet).unwrap();
+            let ip = Ip::parse(packet).unwrap();
             assert_eq!(clamp(packet, &ip, 1480, false), None);
             assert_eq!(*packet, before);
         }

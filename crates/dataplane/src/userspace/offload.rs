@@ -3,12 +3,18 @@
 //!
 //! A cut copies headers only. The payload stays where it was read and is gathered by the send call.
 
+use mobility_protocol::Family;
+
+use super::checksum::{fold, get, put, sum};
 use super::device::VIRTIO_HEADER;
-use super::ipv4::{self, HEADER, Ipv4, TCP, UDP};
+use super::ip::{IPV6, Ip, LARGEST_OUTER, OuterHeader, TCP, UDP};
+use super::ipv4::HEADER;
+use super::ipv6::FRAGMENT_HEADER;
 
 const NEEDS_CHECKSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
 const GSO_UDP_L4: u8 = 5;
 /// A TCP super-segment whose first packet alone carries CWR.
 const GSO_ECN: u8 = 0x80;
@@ -46,7 +52,7 @@ impl VirtioHeader {
         let size = number(4);
         let merged = match header[1] & !GSO_ECN {
             GSO_NONE => None,
-            GSO_TCPV4 if size != 0 => Some(Merged { size, udp: false }),
+            GSO_TCPV4 | GSO_TCPV6 if size != 0 => Some(Merged { size, udp: false }),
             GSO_UDP_L4 if size != 0 => Some(Merged { size, udp: true }),
             _ => return None,
         };
@@ -63,7 +69,7 @@ impl VirtioHeader {
     pub(super) fn encode(
         partial: bool,
         merged: Option<Merged>,
-        ip: &Ipv4,
+        ip: &Ip,
         transport: usize,
     ) -> [u8; VIRTIO_HEADER] {
         let mut octets = [0; VIRTIO_HEADER];
@@ -77,7 +83,11 @@ impl VirtioHeader {
         let numbers = [(ip.header + transport) as u16, ip.header as u16];
         octets[0] = NEEDS_CHECKSUM;
         if let Some(merged) = merged {
-            octets[1] = if merged.udp { GSO_UDP_L4 } else { GSO_TCPV4 };
+            octets[1] = match ip.family() {
+                _ if merged.udp => GSO_UDP_L4,
+                Family::Ipv4 => GSO_TCPV4,
+                Family::Ipv6 => GSO_TCPV6,
+            };
             octets[2..4].copy_from_slice(&numbers[0].to_ne_bytes());
             octets[4..6].copy_from_slice(&merged.size.to_ne_bytes());
         }
@@ -92,13 +102,13 @@ impl VirtioHeader {
         if self.partial_checksum {
             let covered = packet.get_mut(usize::from(self.checksum_start)..)?;
             let field = usize::from(self.checksum_offset);
-            let checksum = match !ipv4::fold(ipv4::sum(covered)) {
+            let checksum = match !fold(sum(covered)) {
                 // RFC 768: zero would say that there is no checksum.
                 0 if self.checksum_offset == 6 => 0xffff,
                 checksum => checksum,
             };
-            ipv4::get(covered, field)?;
-            ipv4::put(covered, field, checksum.to_ne_bytes());
+            get(covered, field)?;
+            put(covered, field, checksum.to_ne_bytes());
         }
         Some(())
     }
@@ -107,77 +117,158 @@ impl VirtioHeader {
 /// A packet to encapsulate: the headers here, with room for the outer one, the payload elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
-    head: [u8; HEADER + 60 + 60],
-    head_length: usize,
+    head: [u8; LARGEST_OUTER + LARGEST_INNER],
+    /// Where the outer header starts, which ends at [`LARGEST_OUTER`].
+    start: usize,
+    end: usize,
     /// Where the payload starts and ends in the packet this was cut from.
     pub(super) payload: (usize, usize),
     /// The inner header as it was before the cut.
-    pub(super) ip: Ipv4,
+    pub(super) ip: Ip,
+    /// Which piece of a packet this is, when one outer packet could not hold it.
+    pub(super) piece: Piece,
 }
 
+/// What one outer packet holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// A packet.
+    Whole,
+    /// The beginning of a packet of this many octets.
+    First(usize),
+    /// What follows.
+    Later,
+}
+
+/// IPv4 and TCP with all their options have 120 octets, IPv6 and TCP have 100. The 24 that are left
+/// are what extension headers of a super-segment may have.
+const LARGEST_INNER: usize = 124;
+
 impl Cut {
-    /// The packet as it is.
-    pub(super) fn whole(ip: Ipv4) -> Self {
+    fn new(ip: Ip, payload: (usize, usize)) -> Self {
         Self {
-            head: [0; HEADER + 120],
-            head_length: HEADER,
-            payload: (0, ip.total),
+            head: [0; LARGEST_OUTER + LARGEST_INNER],
+            start: LARGEST_OUTER,
+            end: LARGEST_OUTER,
+            payload,
             ip,
+            piece: Piece::Whole,
         }
     }
 
-    fn with_headers(ip: Ipv4, headers: &[u8], payload: (usize, usize)) -> Option<Self> {
-        let mut cut = Self {
-            head: [0; HEADER + 120],
-            head_length: HEADER + headers.len(),
-            payload,
-            ip,
-        };
-        cut.head
-            .get_mut(HEADER..cut.head_length)?
-            .copy_from_slice(headers);
+    /// The packet as it is.
+    pub(super) fn whole(ip: Ip) -> Self {
+        Self::new(ip, (0, ip.total))
+    }
+
+    fn with_headers(ip: Ip, headers: &[u8], payload: (usize, usize)) -> Option<Self> {
+        let mut cut = Self::new(ip, payload);
+        cut.append(headers)?;
         Some(cut)
     }
 
-    fn inner(&mut self) -> &mut [u8] {
+    fn append(&mut self, octets: &[u8]) -> Option<()> {
+        let end = self.end + octets.len();
+        self.head.get_mut(self.end..end)?.copy_from_slice(octets);
+        self.end = end;
+        Some(())
+    }
+
+    /// The headers without the outer one.
+    pub(super) fn inner(&self) -> &[u8] {
+        self.head.get(LARGEST_OUTER..self.end).unwrap_or_default()
+    }
+
+    fn inner_mut(&mut self) -> &mut [u8] {
         self.head
-            .get_mut(HEADER..self.head_length)
+            .get_mut(LARGEST_OUTER..self.end)
             .unwrap_or_default()
     }
 
-    /// The headers, room for the outer one first.
+    /// The headers with the outer one, once it is set.
     pub(super) fn head(&self) -> &[u8] {
-        self.head.get(..self.head_length).unwrap_or_default()
+        self.head.get(self.start..self.end).unwrap_or_default()
     }
 
-    pub(super) fn set_outer(&mut self, outer: [u8; HEADER]) {
-        self.head[..HEADER].copy_from_slice(&outer);
+    pub(super) fn set_outer(&mut self, outer: &OuterHeader) {
+        let octets = outer.octets();
+        self.start = LARGEST_OUTER - octets.len().min(LARGEST_OUTER);
+        if let Some(room) = self.head.get_mut(self.start..LARGEST_OUTER) {
+            room.copy_from_slice(octets);
+        }
     }
 
-    /// Octets of the inner packet.
+    /// Octets behind the outer header.
     pub(super) fn length(&self) -> usize {
-        self.head_length - HEADER + self.payload.1 - self.payload.0
+        self.end - LARGEST_OUTER + self.payload.1 - self.payload.0
     }
 
-    /// Writes the total length, and `identification` counted on by `index`.
+    /// How many packets, and how many octets of them, this counts for.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        match self.piece {
+            Piece::Whole => (1, self.length() as u64),
+            Piece::First(total) => (1, total as u64),
+            Piece::Later => (0, 0),
+        }
+    }
+
+    /// Writes the length, and into IPv4 the identification counted on by `index`.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a cut is shorter than the packet it is from"
+        reason = "counted modulo 2^16 everywhere"
     )]
     fn finish_ip_header(&mut self, index: usize) {
-        let (length, header) = (self.length(), self.ip.header);
-        let inner = self.inner();
-        ipv4::put(inner, 2, (length as u16).to_be_bytes());
-        if let Some(identification) = ipv4::get(inner, 4) {
+        let (length, ip) = (self.length(), self.ip);
+        let inner = self.inner_mut();
+        if ip.family() == Family::Ipv4
+            && let Some(identification) = get(inner, 4)
+        {
             let identification = u16::from_be_bytes(identification).wrapping_add(index as u16);
-            ipv4::put(inner, 4, identification.to_be_bytes());
+            put(inner, 4, identification.to_be_bytes());
         }
-        ipv4::write_header_checksum(inner, header);
+        ip.write_length(inner, length);
+    }
+
+    /// Cuts the packet into pieces for outer packets that hold at most `room` octets behind their
+    /// header (RFC 2473, section 7.1). None when they can't be.
+    pub(super) fn in_pieces(
+        &self,
+        room: usize,
+        identification: u32,
+        mut each: impl FnMut(Self),
+    ) -> Option<()> {
+        let total = self.length();
+        let step = room.checked_sub(FRAGMENT_HEADER)? & !7;
+        let headers = self.inner();
+        if step <= headers.len() {
+            return None;
+        }
+        let (mut at, mut offset) = (self.payload.0, 0);
+        while offset < total {
+            let carried = if offset == 0 { headers } else { &[] };
+            let end = (at + step - carried.len()).min(self.payload.1);
+            let more = end < self.payload.1;
+            let place = u16::try_from(offset).ok()? | u16::from(more);
+            let [place_high, place_low] = place.to_be_bytes();
+            let [i0, i1, i2, i3] = identification.to_be_bytes();
+            let mut piece = Self::new(self.ip, (at, end));
+            piece.piece = if offset == 0 {
+                Piece::First(total)
+            } else {
+                Piece::Later
+            };
+            piece.append(&[IPV6, 0, place_high, place_low, i0, i1, i2, i3])?;
+            piece.append(carried)?;
+            each(piece);
+            offset += step;
+            at = end;
+        }
+        Some(())
     }
 }
 
 /// The octets of the transport header of a whole TCP or UDP packet.
-pub(super) fn transport_header(ip: &Ipv4, packet: &[u8]) -> Option<usize> {
+pub(super) fn transport_header(ip: &Ip, packet: &[u8]) -> Option<usize> {
     let length = match ip.protocol {
         TCP => usize::from(packet.get(ip.header + 12)? >> 4) * 4,
         UDP => UDP_HEADER,
@@ -196,7 +287,7 @@ pub(super) fn transport_header(ip: &Ipv4, packet: &[u8]) -> Option<usize> {
 /// be cut anywhere else. None when the packet is not what its header says.
 pub(super) fn segment(
     merged: Merged,
-    ip: &Ipv4,
+    ip: &Ip,
     packet: &[u8],
     largest: usize,
     mut each: impl FnMut(Cut),
@@ -220,7 +311,7 @@ pub(super) fn segment(
         let to = (from + size).min(ip.total);
         let mut cut = Cut::with_headers(*ip, headers, (from, to))?;
         cut.finish_ip_header(index);
-        let segment = cut.inner().get_mut(ip.header..)?;
+        let segment = cut.inner_mut().get_mut(ip.header..)?;
         if merged.udp {
             finish_udp(segment, ip, packet.get(from..to)?);
         } else {
@@ -239,13 +330,12 @@ pub(super) fn segment(
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the payload of one packet")]
-fn finish_udp(header: &mut [u8], ip: &Ipv4, payload: &[u8]) {
+fn finish_udp(header: &mut [u8], ip: &Ip, payload: &[u8]) {
     let length = header.len() + payload.len();
-    ipv4::put(header, 4, (length as u16).to_be_bytes());
-    ipv4::put(header, 6, [0, 0]);
-    let checksum =
-        !ipv4::fold(ipv4::pseudo_header(ip, length) + ipv4::sum(header) + ipv4::sum(payload));
-    ipv4::put(
+    put(header, 4, (length as u16).to_be_bytes());
+    put(header, 6, [0, 0]);
+    let checksum = !fold(ip.pseudo_header(length) + sum(header) + sum(payload));
+    put(
         header,
         6,
         if checksum == 0 {
@@ -259,7 +349,7 @@ fn finish_udp(header: &mut [u8], ip: &Ipv4, payload: &[u8]) {
 #[expect(clippy::cast_possible_truncation, reason = "sequence numbers wrap")]
 fn finish_tcp(
     header: &mut [u8],
-    ip: &Ipv4,
+    ip: &Ip,
     payload: &[u8],
     skipped: usize,
     first: bool,
@@ -276,18 +366,17 @@ fn finish_tcp(
     if !first {
         *flags &= !CWR;
     }
-    ipv4::put(header, 16, [0, 0]);
+    put(header, 16, [0, 0]);
     let length = header.len() + payload.len();
-    let checksum =
-        !ipv4::fold(ipv4::pseudo_header(ip, length) + ipv4::sum(header) + ipv4::sum(payload));
-    ipv4::put(header, 16, checksum.to_ne_bytes());
+    let checksum = !fold(ip.pseudo_header(length) + sum(header) + sum(payload));
+    put(header, 16, checksum.to_ne_bytes());
     Some(())
 }
 
-/// Cuts a packet that may be fragmented into fragments of at most `largest` octets (RFC 791,
+/// Cuts an IPv4 packet that may be fragmented into fragments of at most `largest` octets (RFC 791,
 /// section 3.2). None when not even eight octets would fit.
 pub(super) fn fragment(
-    ip: &Ipv4,
+    ip: &Ip,
     packet: &[u8],
     largest: usize,
     mut each: impl FnMut(Cut),
@@ -300,10 +389,10 @@ pub(super) fn fragment(
     for from in (ip.header..ip.total).step_by(room) {
         let to = (from + room).min(ip.total);
         let mut cut = Cut::with_headers(*ip, headers, (from, to))?;
-        let inner = cut.inner();
+        let inner = cut.inner_mut();
         let more = to < ip.total || ip.more_fragments;
         let offset = u16::try_from((ip.offset + from - ip.header) / 8).ok()?;
-        ipv4::put(
+        put(
             inner,
             6,
             (offset & 0x1fff | if more { 0x2000 } else { 0 }).to_be_bytes(),

@@ -1,4 +1,4 @@
-//! Who owns protocol 4 in this network namespace.
+//! Who owns the protocol of the tunnels in this network namespace: protocol 4 of IPv4, 41 of IPv6.
 //!
 //! A kernel tunnel device that is up decapsulates each packet itself, beside our raw socket. A
 //! tunnel module that is merely loaded finds no device for it and answers with an ICMP error, which
@@ -11,12 +11,13 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use mobility_protocol::Family;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrLike;
 
 use super::Error;
 
-/// Whether the userspace backend may have protocol 4.
+/// Whether the userspace backend may have a tunnel's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ownership {
     /// Nobody else wants it.
@@ -25,20 +26,23 @@ pub enum Ownership {
     Contested,
 }
 
-/// Asks who owns protocol 4 in the caller's network namespace.
+/// Asks who owns the protocol of this family's tunnels in the caller's network namespace.
 ///
 /// # Errors
 /// [`Error::KernelTunnelUp`] when a kernel tunnel device is up, [`Error::Interfaces`] when the
 /// devices can't be listed.
-pub fn probe() -> Result<Ownership, Error> {
+pub fn probe(family: Family) -> Result<Ownership, Error> {
     let mut present = false;
-    for (name, up) in tunnel_devices().map_err(Error::Interfaces)? {
+    for (name, up) in tunnel_devices(family).map_err(Error::Interfaces)? {
         if up {
-            return Err(Error::KernelTunnelUp { device: name });
+            return Err(Error::KernelTunnelUp {
+                device: name,
+                family,
+            });
         }
         present = true;
     }
-    Ok(if present || module_loaded() {
+    Ok(if present || module_loaded(family) {
         Ownership::Contested
     } else {
         Ownership::Free
@@ -47,19 +51,39 @@ pub fn probe() -> Result<Ownership, Error> {
 
 /// The nftables table that keeps the kernel quiet.
 #[derive(Debug)]
-pub(super) struct Guard(());
+pub(super) struct Guard(Family);
 
 impl Guard {
     /// Puts the table in place, instead of one that an earlier run may have left.
-    pub(super) fn install() -> Result<Self, Error> {
+    pub(super) fn install(family: Family) -> Result<Self, Error> {
+        let (word, rule) = match family {
+            Family::Ipv4 => ("ip", RULE),
+            Family::Ipv6 => ("ip6", RULE_6),
+        };
         nft(&format!(
-            "table ip {TABLE}\ndelete table ip {TABLE}\n{RULES}"
+            "table {word} {TABLE}
+            delete table {word} {TABLE}
+            table {word} {TABLE} {{
+                chain output {{
+                    type filter hook output priority 0; policy accept;
+                    {rule} counter drop
+                }}
+            }}
+            "
         ))
-        .map(|()| Self(()))
+        .map(|()| Self(family))
     }
 
     pub(super) fn remove(self) -> Result<(), Error> {
-        nft(&format!("table ip {TABLE}\ndelete table ip {TABLE}\n"))
+        let word = match self.0 {
+            Family::Ipv4 => "ip",
+            Family::Ipv6 => "ip6",
+        };
+        nft(&format!(
+            "table {word} {TABLE}
+delete table {word} {TABLE}
+"
+        ))
     }
 }
 
@@ -67,22 +91,27 @@ const TABLE: &str = "cha_userspace";
 
 /// Port and protocol unreachable are all that the kernel says of a protocol nobody handles; 136 bits
 /// into the ICMP message stands the protocol of the packet it complains about.
-const RULES: &str = "table ip cha_userspace {
-    chain output {
-        type filter hook output priority 0; policy accept;
-        icmp type destination-unreachable icmp code { 2, 3 } @th,136,8 4 counter drop
-    }
-}
-";
+const RULE: &str = "icmp type destination-unreachable icmp code { 2, 3 } @th,136,8 4";
+
+/// Port unreachable (1, 4) with a tunnel module and unknown next header (4, 1) without one; 112 bits
+/// into the ICMPv6 message stands the next header of the packet it complains about.
+const RULE_6: &str = "@th,0,16 { 0x0104, 0x0401 } @th,112,8 41";
 
 /// `ARPHRD_TUNNEL`: what ipip and vti devices are, the two that take protocol 4.
 const ARPHRD_TUNNEL: u16 = 768;
 
+/// `ARPHRD_TUNNEL6`: what ip6tnl and vti6 devices are.
+const ARPHRD_TUNNEL6: u16 = 769;
+
 /// `nft` takes milliseconds; one that waits for a lock is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The kernel's devices for protocol 4, and whether each is up.
-fn tunnel_devices() -> io::Result<BTreeMap<String, bool>> {
+/// The kernel's devices for this family's tunnels, and whether each is up.
+fn tunnel_devices(family: Family) -> io::Result<BTreeMap<String, bool>> {
+    let kind = match family {
+        Family::Ipv4 => ARPHRD_TUNNEL,
+        Family::Ipv6 => ARPHRD_TUNNEL6,
+    };
     Ok(nix::ifaddrs::getifaddrs()?
         .filter(|interface| {
             interface
@@ -90,7 +119,7 @@ fn tunnel_devices() -> io::Result<BTreeMap<String, bool>> {
                 .as_ref()
                 .filter(|address| address.family().is_some())
                 .and_then(|address| address.as_link_addr())
-                .is_some_and(|link| link.hatype() == ARPHRD_TUNNEL)
+                .is_some_and(|link| link.hatype() == kind)
         })
         .map(|interface| {
             (
@@ -101,15 +130,20 @@ fn tunnel_devices() -> io::Result<BTreeMap<String, bool>> {
         .collect())
 }
 
-fn module_loaded() -> bool {
-    let in_sysfs = ["/sys/module/ipip", "/sys/module/tunnel4"]
+fn module_loaded(family: Family) -> bool {
+    let modules = match family {
+        Family::Ipv4 => ["ipip", "tunnel4"],
+        Family::Ipv6 => ["ip6_tunnel", "tunnel6"],
+    };
+    let in_sysfs = modules
         .iter()
-        .any(|path| Path::new(path).exists());
+        .any(|module| Path::new("/sys/module").join(module).exists());
     in_sysfs
-        || std::fs::read_to_string("/proc/modules").is_ok_and(|modules| {
-            modules
+        || std::fs::read_to_string("/proc/modules").is_ok_and(|loaded| {
+            loaded
                 .lines()
-                .any(|line| matches!(line.split(' ').next(), Some("ipip" | "tunnel4")))
+                .filter_map(|line| line.split(' ').next())
+                .any(|name| modules.contains(&name))
         })
 }
 

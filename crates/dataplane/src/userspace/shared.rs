@@ -1,42 +1,48 @@
 //! What both threads use.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use mobility_protocol::Family;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tun_rs::SyncDevice;
 
 use super::counters::{Counter, Counters};
-use super::ipv4::HEADER;
 use super::socket::{self, Sender};
 use super::table::{Entry, Table};
 use super::{Error, Role, UserspaceConfig, device};
+use crate::Addresses;
 
-/// The least an IPv4 path carries; a smaller claim is not believed (what Linux holds to as well).
-pub(super) const LEAST_PATH: u16 = 552;
-
-/// The outer header, which the inner packet has to make room for.
-#[expect(clippy::cast_possible_truncation, reason = "20")]
-const OVERHEAD: u16 = HEADER as u16;
+/// The least a path carries; a smaller claim is not believed. IPv4: what Linux holds to as well;
+/// IPv6: RFC 8200, section 5.
+pub(super) const fn least_path(family: Family) -> u16 {
+    match family {
+        Family::Ipv4 => 552,
+        Family::Ipv6 => 1280,
+    }
+}
 
 /// Descriptors, tunnels and counters.
 pub(super) struct Shared {
     pub(super) role: Role,
-    pub(super) local: Ipv4Addr,
-    pub(super) mtu: u16,
+    pub(super) local: Addresses,
+    mtu: u16,
     pub(super) device_name: String,
     pub(super) device: SyncDevice,
     /// Whether the device takes UDP super-segments (Linux 6.2).
     pub(super) udp_offload: bool,
-    pub(super) receiver: OwnedFd,
     pub(super) sender: Sender,
     pub(super) table: Table,
     pub(super) counters: Counters,
     /// A thread has ended by itself.
     pub(super) failed: AtomicBool,
+    randomness: RandomState,
+    fragmented: AtomicU64,
     /// Readable once the backend stops.
     stopped: UnixStream,
 }
@@ -47,9 +53,7 @@ impl Shared {
         config: &UserspaceConfig,
         stopped: UnixStream,
     ) -> Result<Self, Error> {
-        // The sockets first: a device must not appear without them.
-        let receiver = socket::receiver(config.local)?;
-        let sender = Sender::open()?;
+        let sender = Sender::open(config.local)?;
         let device = device::open(config)?;
         Ok(Self {
             role,
@@ -58,11 +62,12 @@ impl Shared {
             device_name: config.device.clone(),
             udp_offload: device.udp_gso(),
             device,
-            receiver,
             sender,
             table: Table::new(),
             counters: Counters::new(),
             failed: AtomicBool::new(false),
+            randomness: RandomState::new(),
+            fragmented: AtomicU64::new(0),
             stopped,
         })
     }
@@ -91,19 +96,39 @@ impl Shared {
             .state
             .path_mtu()
             .unwrap_or_else(|| self.ask_path(entry))
-            - OVERHEAD
+            .saturating_sub(entry.ends.overhead())
+    }
+
+    /// The MTU of the device for packets of this family.
+    pub(super) fn device_mtu(&self, family: Family) -> u16 {
+        device::mtu(self.mtu, family)
+    }
+
+    /// Whether this is the address tunnelled packets are received on.
+    pub(super) fn is_local(&self, address: IpAddr) -> bool {
+        self.local.of(Family::of(address)) == Some(address)
+    }
+
+    /// An identification that nobody can foresee (RFC 7739) for a packet that goes in pieces.
+    #[expect(clippy::cast_possible_truncation, reason = "32 of its bits")]
+    pub(super) fn fragment_identification(&self) -> u32 {
+        let number = self.fragmented.fetch_add(1, Ordering::Relaxed);
+        self.randomness.hash_one(number) as u32
     }
 
     /// Asks the kernel what the path of a tunnel carries. While it knows no way, the path is believed
     /// to carry what the device takes.
     pub(super) fn ask_path(&self, entry: &Entry) -> u16 {
-        let believed = self.mtu.saturating_add(OVERHEAD);
-        let mtu = socket::path_mtu(entry.way(), entry.remote)
+        let family = entry.ends.family();
+        let believed = self
+            .device_mtu(family)
+            .saturating_add(entry.ends.overhead());
+        let mtu = socket::path_mtu(entry.way(), entry.ends.remote())
             .unwrap_or(believed)
-            .max(LEAST_PATH);
+            .max(least_path(family));
         if entry.state.learn_path(mtu, self.table.now()) {
             self.counters.count(Counter::PathMtuChanged);
-            tracing::debug!(remote = %entry.remote, mtu, "the path of a tunnel has changed its MTU");
+            tracing::debug!(remote = %entry.ends.remote(), mtu, "the path of a tunnel has changed its MTU");
         }
         mtu
     }

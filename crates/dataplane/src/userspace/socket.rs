@@ -1,25 +1,27 @@
 //! The sockets of the outer side.
 //!
-//! Two raw sockets: one receives protocol 4 and hears of errors about it, the other sends whole
-//! packets and hears of nothing, so that an old error never spoils a new packet.
+//! For each family two raw sockets: one receives the tunnel's protocol and hears of errors about it,
+//! the other sends whole packets and hears of nothing, so that an old error never spoils a new packet.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use mobility_protocol::Family;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    self, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, setsockopt,
-    sockopt,
+    self, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn6,
+    SockaddrStorage, setsockopt, sockopt,
 };
+use nix::{getsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Error;
-use super::ipv4::IP_IN_IP;
-use crate::FWMARK;
+use super::ip::tunnel_protocol;
+use crate::{Addresses, FWMARK};
 
 /// The kernel doubles it, and counts more than the packets' own octets.
 const BUFFER: usize = 8 << 20;
@@ -27,206 +29,346 @@ const BUFFER: usize = 8 << 20;
 /// How long a full send queue is waited for.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The raw socket that receives every protocol-4 packet for `local`, outer headers included.
-pub(super) fn receiver(local: Ipv4Addr) -> Result<OwnedFd, Error> {
-    let failed = |action| move |source| Error::Socket { action, source };
-    let protocol = Protocol::from(i32::from(IP_IN_IP));
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(protocol))
-        .map_err(failed("open a raw socket"))?;
-    // The kernel notes a path's MTU for the route that the socket's own packets would take.
-    socket
-        .set_mark(FWMARK)
-        .map_err(failed("mark the raw socket"))?;
-    socket
-        .set_nonblocking(true)
-        .map_err(failed("configure the raw socket"))?;
-    let option = |errno: Errno| Error::Socket {
-        action: "configure the raw socket",
-        source: errno.into(),
-    };
-    // Root of a user namespace may not force it, and gets what the system allows anybody.
-    setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
-        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))
+/// A raw socket that receives every packet of a tunnel's protocol for one of our addresses.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    socket: OwnedFd,
+    pub(super) family: Family,
+}
+
+/// A datagram in its buffer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Received {
+    /// Of IPv4 with the outer header, of IPv6 without.
+    pub(super) length: usize,
+    /// Source and traffic class of the outer IPv6 header.
+    pub(super) outer: Option<(Ipv6Addr, u8)>,
+}
+
+/// What receiving needs again and again.
+pub(super) enum ReceiveHeaders {
+    Ipv4(MultiHeaders<()>),
+    Ipv6(MultiHeaders<SockaddrIn6>),
+}
+
+impl Receiver {
+    /// Receives what is for `local`, or for any address when it is unspecified.
+    pub(super) fn open(local: IpAddr) -> Result<Self, Error> {
+        let failed = |action| move |source| Error::Socket { action, source };
+        let family = Family::of(local);
+        let protocol = Protocol::from(i32::from(tunnel_protocol(family)));
+        let socket = Socket::new(domain(family), Type::RAW, Some(protocol))
+            .map_err(failed("open a raw socket"))?;
+        // The kernel notes a path's MTU for the route that the socket's own packets would take.
+        socket
+            .set_mark(FWMARK)
+            .map_err(failed("mark the raw socket"))?;
+        socket
+            .set_nonblocking(true)
+            .map_err(failed("configure the raw socket"))?;
+        let option = |errno: Errno| Error::Socket {
+            action: "configure the raw socket",
+            source: errno.into(),
+        };
+        // Root of a user namespace may not force it, and gets what the system allows anybody.
+        setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))
+            .map_err(option)?;
+        match family {
+            Family::Ipv4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
+            Family::Ipv6 => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)
+                .and_then(|()| setsockopt(&socket, sockopt::Ipv6RecvTClass, &true)),
+        }
         .map_err(option)?;
-    setsockopt(&socket, sockopt::Ipv4RecvErr, &true).map_err(option)?;
-    let address = SocketAddrV4::new(local, 0);
-    socket
-        .bind(&address.into())
-        .map_err(failed("bind the raw socket to the local address"))?;
-    Ok(socket.into())
+        socket
+            .bind(&SocketAddr::new(local, 0).into())
+            .map_err(failed("bind the raw socket to the local address"))?;
+        Ok(Self {
+            socket: socket.into(),
+            family,
+        })
+    }
+
+    /// Headers for [`Receiver::receive_batch`].
+    pub(super) fn headers(&self, packets: usize) -> ReceiveHeaders {
+        match self.family {
+            Family::Ipv4 => ReceiveHeaders::Ipv4(MultiHeaders::preallocate(packets, None)),
+            // Every packet comes with its address and its traffic class, so the kernel leaves the
+            // lengths of both fields as they are, and they serve again.
+            Family::Ipv6 => {
+                let control = nix::cmsg_space!(libc::c_int);
+                ReceiveHeaders::Ipv6(MultiHeaders::preallocate(packets, Some(control)))
+            }
+        }
+    }
+
+    /// Receives what is there, a packet of up to `slot` octets every `stride` octets of memory, and
+    /// describes them. Returns how many.
+    pub(super) fn receive_batch(
+        &self,
+        headers: &mut ReceiveHeaders,
+        memory: &mut [u8],
+        (stride, slot): (usize, usize),
+        received: &mut [Received],
+    ) -> Result<usize, Errno> {
+        let buffers = memory
+            .chunks_exact_mut(stride)
+            .filter_map(|buffer| buffer.get_mut(..slot));
+        let mut slices: Vec<_> = buffers.map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let descriptor = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        match headers {
+            ReceiveHeaders::Ipv4(headers) => {
+                let results = socket::recvmmsg(descriptor, headers, &mut slices, flags, None)?;
+                let described = results.zip(received).map(|(result, received)| {
+                    *received = Received {
+                        length: result.bytes,
+                        outer: None,
+                    };
+                });
+                Ok(described.count())
+            }
+            ReceiveHeaders::Ipv6(headers) => {
+                let results = socket::recvmmsg(descriptor, headers, &mut slices, flags, None)?;
+                let described = results.zip(received).map(|(result, received)| {
+                    let source = result
+                        .address
+                        .map_or(Ipv6Addr::UNSPECIFIED, |address| address.ip());
+                    let class = result.cmsgs().ok().and_then(|mut cmsgs| {
+                        cmsgs.find_map(|cmsg| match cmsg {
+                            ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
+                            _ => None,
+                        })
+                    });
+                    *received = Received {
+                        length: result.bytes,
+                        outer: Some((source, class.unwrap_or_default())),
+                    };
+                });
+                Ok(described.count())
+            }
+        }
+    }
+
+    /// Takes the next error from the queue of the socket.
+    pub(super) fn next_error(&self) -> Option<PathError> {
+        let mut quote = [0; 128];
+        let mut slices = [IoSliceMut::new(&mut quote)];
+        let mut control =
+            nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, libc::c_int);
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let message = socket::recvmsg::<SockaddrStorage>(
+            self.socket.as_raw_fd(),
+            &mut slices,
+            Some(&mut control),
+            flags,
+        )
+        .ok()?;
+        let remote = message.address.and_then(|address| {
+            let ipv4 = address.as_sockaddr_in().map(|address| address.ip().into());
+            ipv4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
+        });
+        let says_so = |cmsg| {
+            matches!(
+                cmsg,
+                ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _)
+                    if error.ee_errno.cast_signed() == libc::EMSGSIZE
+            )
+        };
+        let too_big = message.cmsgs().is_ok_and(|mut cmsgs| cmsgs.any(says_so));
+        Some(PathError { remote, too_big })
+    }
 }
 
-/// Receives what is there, a packet of up to `slot` octets every `stride` octets of memory, and writes
-/// their lengths. Returns how many.
-pub(super) fn receive_batch(
-    socket: &OwnedFd,
-    headers: &mut MultiHeaders<()>,
-    memory: &mut [u8],
-    (stride, slot): (usize, usize),
-    lengths: &mut [usize],
-) -> Result<usize, Errno> {
-    let buffers = memory
-        .chunks_exact_mut(stride)
-        .filter_map(|buffer| buffer.get_mut(..slot));
-    let mut slices: Vec<_> = buffers.map(|buffer| [IoSliceMut::new(buffer)]).collect();
-    let results = socket::recvmmsg(
-        socket.as_raw_fd(),
-        headers,
-        &mut slices,
-        MsgFlags::MSG_DONTWAIT,
-        None,
-    )?;
-    Ok(results
-        .zip(lengths)
-        .map(|(result, length)| *length = result.bytes)
-        .count())
-}
-
-/// Headers for [`receive_batch`].
-pub(super) fn receive_headers(packets: usize) -> MultiHeaders<()> {
-    MultiHeaders::preallocate(packets, None)
-}
-
-/// Headers for [`Sender::send_batch`].
-pub(super) fn send_headers(packets: usize) -> MultiHeaders<SockaddrIn> {
-    MultiHeaders::preallocate(packets, Some(nix::cmsg_space!(libc::in_pktinfo)))
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 /// What the network said of a packet of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PathError {
     /// Whom the packet was for.
-    pub(super) remote: Ipv4Addr,
+    pub(super) remote: Option<IpAddr>,
     /// Whether it was too big for the path.
     pub(super) too_big: bool,
 }
 
-/// Takes the next error from the queue of the receiving socket.
-pub(super) fn next_error(socket: &OwnedFd) -> Option<PathError> {
-    let mut quote = [0; 64];
-    let mut slices = [IoSliceMut::new(&mut quote)];
-    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in);
-    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    let message =
-        socket::recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)
-            .ok()?;
-    let remote = message
-        .address
-        .map_or(Ipv4Addr::UNSPECIFIED, |address| address.ip());
-    let says_so = |cmsg| {
-        matches!(cmsg, ControlMessageOwned::Ipv4RecvErr(error, _)
-            if error.ee_errno.cast_signed() == libc::EMSGSIZE)
-    };
-    let too_big = message.cmsgs().is_ok_and(|mut cmsgs| cmsgs.any(says_so));
-    Some(PathError { remote, too_big })
+const fn domain(family: Family) -> Domain {
+    match family {
+        Family::Ipv4 => Domain::IPV4,
+        Family::Ipv6 => Domain::IPV6,
+    }
 }
 
+sockopt_impl!(
+    /// The MTU of the path of a connected socket.
+    Ipv6Mtu,
+    GetOnly,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU,
+    libc::c_int
+);
+
 /// What the kernel believes a packet on this way may have, if it knows the way.
-pub(super) fn path_mtu(way: Way, remote: Ipv4Addr) -> Option<u16> {
-    let question = Socket::new(Domain::IPV4, Type::DGRAM, None).ok()?;
+pub(super) fn path_mtu(way: Way, remote: IpAddr) -> Option<u16> {
+    let family = Family::of(remote);
+    let question = Socket::new(domain(family), Type::DGRAM, None).ok()?;
     question.set_mark(FWMARK).ok()?;
     if let Some(interface) = way.interface.and_then(NonZeroU32::new) {
-        question.bind_device_by_index_v4(Some(interface)).ok()?;
+        match family {
+            Family::Ipv4 => question.bind_device_by_index_v4(Some(interface)),
+            Family::Ipv6 => question.bind_device_by_index_v6(Some(interface)),
+        }
+        .ok()?;
     }
+    question.bind(&SocketAddr::new(way.local, 0).into()).ok()?;
     question
-        .bind(&SocketAddrV4::new(way.local, 0).into())
+        .connect(&SocketAddr::new(remote, DISCARD).into())
         .ok()?;
-    question
-        .connect(&SocketAddrV4::new(remote, DISCARD).into())
-        .ok()?;
-    let mtu = socket::getsockopt(&question, sockopt::IpMtu).ok()?;
+    let mtu = match family {
+        Family::Ipv4 => socket::getsockopt(&question, sockopt::IpMtu),
+        Family::Ipv6 => socket::getsockopt(&question, Ipv6Mtu),
+    }
+    .ok()?;
     Some(u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 /// Connecting asks for a route and sends nothing; any port will do.
 const DISCARD: u16 = 9;
 
-/// The raw socket that sends whole IPv4 packets.
+/// The raw sockets that send whole packets, one for each family that is carried.
 #[derive(Debug)]
-pub(super) struct Sender(Socket);
+pub(super) struct Sender {
+    ipv4: Option<Socket>,
+    ipv6: Option<Socket>,
+}
+
+/// What sending needs again and again.
+pub(super) type SendHeaders = MultiHeaders<SockaddrStorage>;
+
+/// Headers for [`Sender::send_batch`].
+pub(super) fn send_headers(packets: usize) -> SendHeaders {
+    // The larger of both families'; octets too few for another header are ignored.
+    MultiHeaders::preallocate(packets, Some(nix::cmsg_space!(libc::in6_pktinfo)))
+}
+
+/// A destination for [`Sender::send_batch`].
+pub(super) fn destination(remote: IpAddr) -> SockaddrStorage {
+    SockaddrStorage::from(SocketAddr::new(remote, 0))
+}
 
 /// Where a packet leaves: the local address and, unless the routes decide, the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Way {
-    pub(super) local: Ipv4Addr,
+    pub(super) local: IpAddr,
     pub(super) interface: Option<u32>,
 }
 
+/// A [`Way`] as the kernel wants to be told.
+enum PacketInfo {
+    Ipv4(libc::in_pktinfo),
+    Ipv6(libc::in6_pktinfo),
+}
+
 impl Way {
-    fn info(self) -> libc::in_pktinfo {
-        let address = |address: Ipv4Addr| libc::in_addr {
-            s_addr: u32::from_ne_bytes(address.octets()),
-        };
-        libc::in_pktinfo {
-            ipi_ifindex: self
-                .interface
-                .map_or(0, |index| i32::try_from(index).unwrap_or(0)),
-            ipi_spec_dst: address(self.local),
-            ipi_addr: address(Ipv4Addr::UNSPECIFIED),
+    fn info(self) -> PacketInfo {
+        let index = self.interface.unwrap_or(0);
+        match self.local {
+            IpAddr::V4(local) => {
+                let address = |address: Ipv4Addr| libc::in_addr {
+                    s_addr: u32::from_ne_bytes(address.octets()),
+                };
+                PacketInfo::Ipv4(libc::in_pktinfo {
+                    ipi_ifindex: i32::try_from(index).unwrap_or(0),
+                    ipi_spec_dst: address(local),
+                    ipi_addr: address(Ipv4Addr::UNSPECIFIED),
+                })
+            }
+            IpAddr::V6(local) => PacketInfo::Ipv6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: local.octets(),
+                },
+                ipi6_ifindex: index,
+            }),
+        }
+    }
+}
+
+impl PacketInfo {
+    fn message(&self) -> ControlMessage<'_> {
+        match self {
+            Self::Ipv4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::Ipv6(info) => ControlMessage::Ipv6PacketInfo(info),
         }
     }
 }
 
 impl Sender {
-    pub(super) fn open() -> Result<Self, Error> {
-        let failed = |action| move |source| Error::Socket { action, source };
-        let protocol = Protocol::from(libc::IPPROTO_RAW);
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(protocol))
-            .map_err(failed("open a raw socket"))?;
-        socket
-            .set_mark(FWMARK)
-            .map_err(failed("mark the raw socket"))?;
-        socket
-            .set_write_timeout(Some(PATIENCE))
-            .map_err(failed("configure the raw socket"))?;
-        setsockopt(&socket, sockopt::SndBufForce, &BUFFER)
-            .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &BUFFER))
-            .map_err(|errno| Error::Socket {
-                action: "configure the raw socket",
-                source: errno.into(),
-            })?;
-        Ok(Self(socket))
+    pub(super) fn open(local: Addresses) -> Result<Self, Error> {
+        let open = |family| local.of(family).map(|_| open_sender(family)).transpose();
+        Ok(Self {
+            ipv4: open(Family::Ipv4)?,
+            ipv6: open(Family::Ipv6)?,
+        })
     }
 
     /// Sends packets, each its headers and its payload, until one is refused, and returns how many
     /// went. An error is about the first.
     pub(super) fn send_batch(
         &self,
-        headers: &mut MultiHeaders<SockaddrIn>,
+        headers: &mut SendHeaders,
         way: Way,
         packets: &[[IoSlice<'_>; 2]],
-        remotes: &[Option<SockaddrIn>],
+        remotes: &[Option<SockaddrStorage>],
     ) -> Result<usize, Errno> {
         let info = way.info();
-        let cmsgs = [ControlMessage::Ipv4PacketInfo(&info)];
-        socket::sendmmsg(
-            self.0.as_raw_fd(),
-            headers,
-            packets,
-            remotes,
-            cmsgs,
-            MsgFlags::empty(),
-        )
-        .map(Iterator::count)
+        let cmsgs = [info.message()];
+        let socket = self.socket(way)?.as_raw_fd();
+        socket::sendmmsg(socket, headers, packets, remotes, cmsgs, MsgFlags::empty())
+            .map(Iterator::count)
     }
 
     /// Sends one packet.
     pub(super) fn send(
         &self,
         way: Way,
-        remote: Ipv4Addr,
+        remote: IpAddr,
         packet: &[IoSlice<'_>],
     ) -> Result<(), Errno> {
         let info = way.info();
-        let cmsgs = [ControlMessage::Ipv4PacketInfo(&info)];
-        let remote = SockaddrIn::from(SocketAddrV4::new(remote, 0));
-        socket::sendmsg(
-            self.0.as_raw_fd(),
-            packet,
-            &cmsgs,
-            MsgFlags::empty(),
-            Some(&remote),
-        )
-        .map(drop)
+        let cmsgs = [info.message()];
+        let socket = self.socket(way)?.as_raw_fd();
+        let remote = destination(remote);
+        socket::sendmsg(socket, packet, &cmsgs, MsgFlags::empty(), Some(&remote)).map(drop)
     }
+
+    fn socket(&self, way: Way) -> Result<&Socket, Errno> {
+        let socket = match Family::of(way.local) {
+            Family::Ipv4 => self.ipv4.as_ref(),
+            Family::Ipv6 => self.ipv6.as_ref(),
+        };
+        socket.ok_or(Errno::EAFNOSUPPORT)
+    }
+}
+
+fn open_sender(family: Family) -> Result<Socket, Error> {
+    let failed = |action| move |source| Error::Socket { action, source };
+    let protocol = Protocol::from(libc::IPPROTO_RAW);
+    let socket = Socket::new(domain(family), Type::RAW, Some(protocol))
+        .map_err(failed("open a raw socket"))?;
+    socket
+        .set_mark(FWMARK)
+        .map_err(failed("mark the raw socket"))?;
+    socket
+        .set_write_timeout(Some(PATIENCE))
+        .map_err(failed("configure the raw socket"))?;
+    setsockopt(&socket, sockopt::SndBufForce, &BUFFER)
+        .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &BUFFER))
+        .map_err(|errno| Error::Socket {
+            action: "configure the raw socket",
+            source: errno.into(),
+        })?;
+    Ok(socket)
 }

@@ -1,7 +1,7 @@
 //! The tunnels, as both threads look them up for every packet.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use mobility_protocol::{HomeAddress, Tunnel};
 
+use super::ip::Ends;
 use super::socket::Way;
 use super::{Error, Traffic};
 
@@ -23,9 +24,9 @@ pub(super) struct Table {
 /// What one lock protects.
 #[derive(Debug, Default)]
 pub(super) struct Tunnels {
-    by_home: HashMap<Ipv4Addr, Arc<Entry>>,
+    by_home: HashMap<IpAddr, Arc<Entry>>,
     /// Every (remote, home address), former remotes included.
-    by_remote: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
+    by_remote: BTreeSet<(IpAddr, IpAddr)>,
     /// The list of the last install: on a home agent all tunnels share one.
     ranges: Option<Known>,
 }
@@ -34,17 +35,17 @@ pub(super) struct Tunnels {
 /// inherits from the one it replaces.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) home: Ipv4Addr,
-    pub(super) local: Ipv4Addr,
-    pub(super) remote: Ipv4Addr,
-    pub(super) former_remote: Option<Ipv4Addr>,
+    pub(super) home: IpAddr,
+    /// Of the home address's family.
+    pub(super) ends: Ends,
+    pub(super) former_remote: Option<IpAddr>,
     pub(super) interface: Option<u32>,
     correspondents: Arc<[Range]>,
     pub(super) state: Arc<State>,
 }
 
-/// First and last address.
-type Range = (u32, u32);
+/// First and last address. No address of one family lies between two of the other.
+type Range = (IpAddr, IpAddr);
 
 /// A list of prefixes, and what it was turned into.
 type Known = (Arc<[IpNet]>, Arc<[Range]>);
@@ -84,14 +85,16 @@ impl Table {
     }
 
     pub(super) fn install(&self, tunnel: &Tunnel) -> Result<(), Error> {
-        let home = ipv4(tunnel.home_address.ip())?;
-        let local = ipv4(tunnel.endpoints.local)?;
-        let remote = ipv4(tunnel.endpoints.remote)?;
-        let former_remote = tunnel
-            .former_remote
-            .map(ipv4)
-            .transpose()?
-            .filter(|former| *former != remote);
+        let home = tunnel.home_address.ip();
+        let (local, remote) = (tunnel.endpoints.local, tunnel.endpoints.remote);
+        let ends = Ends::new(local, remote)
+            .filter(|ends| ends.family() == tunnel.home_address.family())
+            .ok_or(Error::MixedFamilies {
+                home,
+                local,
+                remote,
+            })?;
+        let former_remote = tunnel.former_remote.filter(|former| *former != remote);
         let interface = tunnel.endpoints.interface;
 
         let mut tunnels = self.tunnels.write().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +102,7 @@ impl Table {
         let state = match tunnels.take(home) {
             None => Arc::default(),
             Some(old) => {
-                if (old.local, old.remote, old.interface) != (local, remote, interface) {
+                if (old.ends, old.interface) != (ends, interface) {
                     old.state.forget_path();
                 }
                 Arc::clone(&old.state)
@@ -110,8 +113,7 @@ impl Table {
         }
         let entry = Entry {
             home,
-            local,
-            remote,
+            ends,
             former_remote,
             interface,
             correspondents,
@@ -122,19 +124,14 @@ impl Table {
     }
 
     pub(super) fn remove(&self, home: HomeAddress) {
-        if let IpAddr::V4(home) = home.ip() {
-            self.tunnels
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(home);
-        }
+        self.tunnels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(home.ip());
     }
 
     pub(super) fn traffic(&self, home: HomeAddress) -> Option<Traffic> {
-        let IpAddr::V4(home) = home.ip() else {
-            return None;
-        };
-        let state = Arc::clone(&self.read().get(home)?.state);
+        let state = Arc::clone(&self.read().get(home.ip())?.state);
         let last_received = match state.last_received.load(Ordering::Relaxed) {
             0 => None,
             at => Some(self.started + Duration::from_millis(at - 1)),
@@ -150,21 +147,26 @@ impl Table {
 }
 
 impl Tunnels {
-    pub(super) fn get(&self, home: Ipv4Addr) -> Option<&Arc<Entry>> {
+    pub(super) fn get(&self, home: IpAddr) -> Option<&Arc<Entry>> {
         self.by_home.get(&home)
     }
 
     /// The tunnels whose other end is, or lately was, this address.
-    pub(super) fn of_remote(&self, remote: Ipv4Addr) -> impl Iterator<Item = &Arc<Entry>> {
-        let all = (remote, Ipv4Addr::UNSPECIFIED)..=(remote, Ipv4Addr::BROADCAST);
+    pub(super) fn of_remote(&self, remote: IpAddr) -> impl Iterator<Item = &Arc<Entry>> {
+        let first = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let last = IpAddr::V6(Ipv6Addr::from_bits(u128::MAX));
+        let all = (remote, first)..=(remote, last);
         self.by_remote
             .range(all)
             .filter_map(|(_, home)| self.by_home.get(home))
     }
 
-    fn take(&mut self, home: Ipv4Addr) -> Option<Arc<Entry>> {
+    fn take(&mut self, home: IpAddr) -> Option<Arc<Entry>> {
         let old = self.by_home.remove(&home)?;
-        for remote in [Some(old.remote), old.former_remote].into_iter().flatten() {
+        for remote in [Some(old.ends.remote()), old.former_remote]
+            .into_iter()
+            .flatten()
+        {
             self.by_remote.remove(&(remote, home));
         }
         Some(old)
@@ -186,14 +188,13 @@ impl Entry {
     /// How packets into this tunnel leave.
     pub(super) fn way(&self) -> Way {
         Way {
-            local: self.local,
+            local: self.ends.local(),
             interface: self.interface,
         }
     }
 
     /// Whether packets may come from and go to this inner peer.
-    pub(super) fn is_correspondent(&self, peer: Ipv4Addr) -> bool {
-        let peer = u32::from(peer);
+    pub(super) fn is_correspondent(&self, peer: IpAddr) -> bool {
         let after = self
             .correspondents
             .partition_point(|(first, _)| *first <= peer);
@@ -204,8 +205,8 @@ impl Entry {
     }
 
     /// Whether packets of this tunnel may come from this outer address.
-    pub(super) fn is_remote(&self, outer: Ipv4Addr) -> bool {
-        outer == self.remote || Some(outer) == self.former_remote
+    pub(super) fn is_remote(&self, outer: IpAddr) -> bool {
+        outer == self.ends.remote() || Some(outer) == self.former_remote
     }
 }
 
@@ -257,21 +258,11 @@ impl State {
     }
 }
 
-fn ipv4(address: IpAddr) -> Result<Ipv4Addr, Error> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(Error::NotIpv4(address)),
-    }
-}
-
-/// The IPv4 prefixes as disjoint ranges in order. Others can't match a packet and are left out.
+/// The prefixes as disjoint ranges in order.
 fn merged(prefixes: &[IpNet]) -> Arc<[Range]> {
     let mut ranges: Vec<Range> = prefixes
         .iter()
-        .filter_map(|prefix| match prefix {
-            IpNet::V4(prefix) => Some((u32::from(prefix.network()), u32::from(prefix.broadcast()))),
-            IpNet::V6(_) => None,
-        })
+        .map(|prefix| (prefix.network(), prefix.broadcast()))
         .collect();
     ranges.sort_unstable();
     ranges.dedup_by(|next, kept| {
@@ -306,7 +297,7 @@ mod tests {
         }
     }
 
-    fn address(text: &str) -> Ipv4Addr {
+    fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
@@ -372,18 +363,37 @@ mod tests {
             ("9.255.255.255", false),
             ("10.255.255.255", true),
             ("255.255.255.255", false),
+            ("2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", false),
+            ("2001:db8::", true),
+            ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", true),
+            ("2001:db9::", false),
+            ("::", false),
+            ("::c633:6407", false),
+            ("::ffff:198.51.100.7", false),
         ] {
             assert_eq!(entry.is_correspondent(address(peer)), expected, "{peer}");
         }
     }
 
     #[test]
-    fn an_ipv6_address_is_refused() {
-        let mut tunnel = tunnel("198.51.100.1", None, &[]);
-        tunnel.endpoints.remote = "2001:db8::1".parse().unwrap();
-        assert!(matches!(
-            Table::new().install(&tunnel),
-            Err(Error::NotIpv4(_))
-        ));
+    fn a_tunnel_is_of_one_family() {
+        let six = || "2001:db8::1".parse::<IpAddr>().unwrap();
+        let four = tunnel("198.51.100.1", None, &[]);
+        let mut remote = four.clone();
+        remote.endpoints.remote = six();
+        let mut home = four.clone();
+        home.home_address = six().into();
+        let mut ends = home.clone();
+        (ends.endpoints.local, ends.endpoints.remote) = (six(), six());
+        let table = Table::new();
+        for mixed in [&remote, &home] {
+            assert!(matches!(
+                table.install(mixed),
+                Err(Error::MixedFamilies { .. })
+            ));
+        }
+        table.install(&four).unwrap();
+        table.install(&ends).unwrap();
+        assert_eq!(table.read().of_remote(six()).count(), 1);
     }
 }

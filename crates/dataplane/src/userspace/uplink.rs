@@ -1,20 +1,18 @@
 //! From the device into the tunnels.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MultiHeaders, SockaddrIn};
 
 use super::admission::{admit, cut};
 use super::counters::Counter;
 use super::device::VIRTIO_HEADER;
 use super::icmp::{self, Allowance, Complaint};
-use super::ipv4::{self, HEADER, Ipv4};
-use super::offload::{Cut, VirtioHeader};
-use super::socket::{self, Way};
+use super::ip::Ip;
+use super::offload::{Cut, Piece, VirtioHeader};
+use super::socket::{self, SendHeaders, Way};
 use super::table::Entry;
 use super::{Role, Shared};
 
@@ -34,7 +32,7 @@ const STRIDE: usize = SLOT + 2048;
 pub(super) struct Uplink {
     shared: Arc<Shared>,
     memory: Vec<u8>,
-    headers: MultiHeaders<SockaddrIn>,
+    headers: SendHeaders,
     /// Ready to go, in order.
     outbox: Vec<Parcel>,
     /// The tunnels of the outbox.
@@ -162,14 +160,8 @@ impl Uplink {
         for parcel in parcels.iter_mut() {
             let entry = &entries[parcel.entry];
             *identification = identification.wrapping_add(1).max(1);
-            let length = parcel.cut.length();
-            parcel.cut.set_outer(ipv4::outer_header(
-                entry.local,
-                entry.remote,
-                &parcel.cut.ip,
-                *identification,
-                length,
-            ));
+            let outer = entry.ends.outer_header(&parcel.cut, *identification);
+            parcel.cut.set_outer(&outer);
         }
         let packets: Vec<_> = parcels
             .iter()
@@ -181,12 +173,7 @@ impl Uplink {
             .collect();
         let remotes: Vec<_> = parcels
             .iter()
-            .map(|parcel| {
-                Some(SockaddrIn::from(SocketAddrV4::new(
-                    entries[parcel.entry].remote,
-                    0,
-                )))
-            })
+            .map(|parcel| Some(socket::destination(entries[parcel.entry].ends.remote())))
             .collect();
         match shared.sender.send_batch(headers, way, &packets, &remotes) {
             Ok(sent) => {
@@ -206,7 +193,7 @@ impl Uplink {
                     .take_while(|parcel| parcel.entry == entry)
                     .count();
                 shared.counters.add(refusal_of(errno), alike as u64);
-                tracing::debug!(%errno, remote = %entries[entry].remote, "the kernel refuses tunnelled packets");
+                tracing::debug!(%errno, remote = %entries[entry].ends.remote(), "the kernel refuses tunnelled packets");
                 alike
             }
         }
@@ -226,9 +213,12 @@ impl Uplink {
         let parcel = &outbox[at];
         let entry = Arc::clone(&entries[parcel.entry]);
         let (start, end) = parcel.cut.payload;
-        let mut packet = parcel.cut.head()[HEADER..].to_vec();
+        let mut packet = parcel.cut.inner().to_vec();
         packet.extend_from_slice(&memory[parcel.slot * STRIDE + VIRTIO_HEADER..][start..end]);
-        let Some(ip) = Ipv4::parse(&packet) else {
+        let whole = parcel.cut.piece == Piece::Whole;
+        // A piece is no larger than what every path of its family carries.
+        let Some(ip) = Ip::parse(&packet).filter(|_| whole) else {
+            shared.counters.count(Counter::SendFailed);
             return;
         };
 
@@ -255,21 +245,19 @@ impl Uplink {
             Ok(()) => {
                 for mut piece in pieces {
                     *identification = identification.wrapping_add(1).max(1);
-                    let length = piece.length();
-                    let outer = ipv4::outer_header(
-                        entry.local,
-                        entry.remote,
-                        &piece.ip,
-                        *identification,
-                        length,
-                    );
-                    piece.set_outer(outer);
+                    piece.set_outer(&entry.ends.outer_header(&piece, *identification));
                     let payload = packet
                         .get(piece.payload.0..piece.payload.1)
                         .unwrap_or_default();
                     let slices = [IoSlice::new(piece.head()), IoSlice::new(payload)];
-                    match shared.sender.send(entry.way(), entry.remote, &slices) {
-                        Ok(()) => entry.state.sent(1, length as u64),
+                    match shared
+                        .sender
+                        .send(entry.way(), entry.ends.remote(), &slices)
+                    {
+                        Ok(()) => {
+                            let (packets, bytes) = piece.counts();
+                            entry.state.sent(packets, bytes);
+                        }
                         Err(errno) => shared.counters.count(refusal_of(errno)),
                     }
                 }
@@ -281,12 +269,14 @@ impl Uplink {
 /// Answers a packet that does not go. On a mobile node the packet is from this host: the answer comes
 /// out of the device, as if the packet's destination had sent it, because that is whom the routes
 /// expect there.
-fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ipv4, packet: &[u8]) {
+fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ip, packet: &[u8]) {
     let from = match shared.role {
-        Role::HomeAgent => shared.local,
-        Role::MobileNode => ip.destination,
+        Role::HomeAgent => shared.local.of(ip.family()),
+        Role::MobileNode => Some(ip.destination),
     };
-    let Some(error) = icmp::complaint(what, from, ip, packet) else {
+    let Some((from, error)) =
+        from.and_then(|from| Some((from, icmp::complaint(what, from, ip, packet)?)))
+    else {
         return;
     };
     if !allowance.take(Instant::now()) {
@@ -296,7 +286,7 @@ fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ip
     let sent = match shared.role {
         Role::HomeAgent => {
             let way = Way {
-                local: shared.local,
+                local: from,
                 interface: None,
             };
             shared
@@ -319,9 +309,12 @@ fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ip
 
 fn account(sent: &[Parcel], entries: &[Arc<Entry>]) {
     for parcels in sent.chunk_by(|one, other| one.entry == other.entry) {
-        let bytes: usize = parcels.iter().map(|parcel| parcel.cut.length()).sum();
+        let (packets, bytes) = parcels.iter().fold((0, 0), |(packets, bytes), parcel| {
+            let (more_packets, more_bytes) = parcel.cut.counts();
+            (packets + more_packets, bytes + more_bytes)
+        });
         if let Some(entry) = parcels.first().and_then(|parcel| entries.get(parcel.entry)) {
-            entry.state.sent(parcels.len() as u64, bytes as u64);
+            entry.state.sent(packets, bytes);
         }
     }
 }

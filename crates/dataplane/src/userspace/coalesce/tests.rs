@@ -49,7 +49,7 @@ fn groups(packets: &[Vec<u8>]) -> Vec<Vec<usize>> {
     let delivery = |(slot, packet): (usize, &Vec<u8>)| Delivery {
         slot,
         start: 0,
-        ip: Ipv4::parse(packet).unwrap(),
+        ip: Ip::parse(packet).unwrap(),
         partial: false,
         merged: None,
         next: None,
