@@ -60,7 +60,6 @@ pub(super) fn put(packet: &mut [u8], at: usize, value: [u8; 2]) {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 mod tests {
     use super::*;
 

@@ -191,5 +191,4 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 mod tests;

@@ -135,9 +135,12 @@ impl Receiver {
                         .address
                         .map_or(Ipv6Addr::UNSPECIFIED, |address| address.ip());
                     let class = result.cmsgs().ok().and_then(|mut cmsgs| {
-                        cmsgs.find_map(|cmsg| match cmsg {
-                            ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
-                            _ => None,
+                        cmsgs.find_map(|cmsg| {
+                            if let ControlMessageOwned::Ipv6TClass(class) = cmsg {
+                                u8::try_from(class).ok()
+                            } else {
+                                None
+                            }
                         })
                     });
                     *received = Received {
