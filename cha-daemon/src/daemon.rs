@@ -1,6 +1,6 @@
 //! The run loop: one task owns the machine, its socket and its store.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use control::server::{self, Asked, Server};
 use control::supervision::{self, Watchdog};
 use control::{Reply, Request};
 use dataplane::home_agent::HomeAgentDataplane;
+use dataplane::signalling::Signalling;
+use mobility_protocol::DataplaneChange;
 use mobility_protocol::home_agent::{self, Event, HomeAgent, Mode, RestoreSummary, StoreChange};
-use mobility_protocol::{Datagram, DataplaneChange, Transport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::signalling::SignallingSocket;
 use crate::status;
 
 /// How many messages are handled before their acknowledgements are committed and sent. Larger
@@ -48,13 +48,19 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let mut watchdog = Watchdog::new();
     let mut clock = tokio::time::interval(CLOCK_INTERVAL);
     let mut failed: Option<&str> = None;
-    supervision::ready(&format!("serving on {}", daemon.socket.address()));
+    let addresses: Vec<String> = daemon
+        .config
+        .listen
+        .addresses()
+        .map(|address| address.to_string())
+        .collect();
+    supervision::ready(&format!("serving on {}", addresses.join(" and ")));
 
     loop {
         let timeout = daemon.next_timeout();
         let sleep = pin!(tokio::time::sleep_until(timeout.into()));
         tokio::select! {
-            readable = daemon.socket.readable() => {
+            readable = daemon.signalling.readable() => {
                 readable?;
                 daemon.receive();
             }
@@ -81,7 +87,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
 
 struct Daemon {
     agent: HomeAgent,
-    socket: SignallingSocket,
+    signalling: Signalling,
     store: BindingStore,
     commit_after: Option<Instant>,
     dataplane: HomeAgentDataplane,
@@ -128,8 +134,7 @@ impl Daemon {
             );
         }
 
-        let socket = SignallingSocket::open(ipv4, dataplane::FWMARK)
-            .map_err(|error| format!("can't listen on {ipv4} port 434: {error}"))?;
+        let signalling = Signalling::home_agent(Some(ipv4), None)?;
         let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config::new(
             ipv4,
             config.pool.ipv4.clone(),
@@ -138,7 +143,7 @@ impl Daemon {
 
         let mut daemon = Self {
             agent,
-            socket,
+            signalling,
             store,
             commit_after: None,
             dataplane,
@@ -174,23 +179,11 @@ impl Daemon {
     }
 
     fn receive(&mut self) {
-        let destination: IpAddr = self.socket.address();
         for _ in 0..MESSAGES_PER_ROUND {
-            let Some((source, payload)) = self.socket.next() else {
+            let Some(datagram) = self.signalling.receive() else {
                 return;
             };
-            self.agent.handle_input(
-                Datagram {
-                    source: source.ip(),
-                    destination,
-                    transport: Transport::Udp {
-                        port: source.port(),
-                    },
-                    home_address: None,
-                    payload,
-                },
-                Instant::now(),
-            );
+            self.agent.handle_input(datagram, Instant::now());
         }
     }
 
@@ -213,7 +206,7 @@ impl Daemon {
         while let Some(transmit) = self.agent.poll_transmit() {
             if !committed {
                 self.withheld += 1;
-            } else if let Err(error) = self.socket.send(&transmit) {
+            } else if let Err(error) = self.signalling.send(&transmit) {
                 self.send_failures += 1;
                 tracing::debug!(%error, destination = %transmit.destination, "sending signalling");
             }
@@ -265,7 +258,9 @@ impl Daemon {
             ("drop_withheld_reply", self.withheld),
             ("dataplane_failures", self.dataplane_failures),
             ("send_failures", self.send_failures),
-        ];
+        ]
+        .into_iter()
+        .chain(self.signalling.counters());
         status::chad(
             &self.config,
             &self.agent,

@@ -3,7 +3,6 @@
 
 mod daemon;
 mod decode;
-mod signalling;
 mod status;
 
 use clap::Parser;

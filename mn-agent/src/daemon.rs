@@ -11,17 +11,15 @@ use control::supervision::{self, Watchdog};
 use dataplane::FWMARK;
 use dataplane::mobile_node::MobileNodeDataplane;
 use dataplane::netlink::monitor::Changes;
+use dataplane::signalling::Signalling;
 use mobility_protocol::mobile_node::{self, Event, MAX_AGENTS, MobileNode, StoredBinding};
 use mobility_protocol::security::SecurityAssociation;
-use mobility_protocol::{
-    Datagram, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path, Transport,
-};
+use mobility_protocol::{DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
 use name_relay::{Discovery, Mode, Policy, Relay, RelayConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::signalling::{Received, SignallingSocket};
 use crate::state::{Keeper, StateDirectory};
 use crate::status;
 use crate::waiting::Waiting;
@@ -36,6 +34,8 @@ pub(crate) type Fatal = Box<dyn std::error::Error>;
 const DISCOVERIES: usize = 256;
 /// Questions on the control socket that wait for this loop.
 const QUESTIONS: usize = 16;
+/// How many messages are handled before what follows from them is done.
+const MESSAGES_PER_ROUND: usize = 64;
 /// How often the tunnels' counters are looked at while there is a binding: several times within the
 /// shortest sensible `linger`, so that use without connections is told from a closed connection.
 const TRAFFIC_INTERVAL: Duration = Duration::from_millis(200);
@@ -63,7 +63,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
                 changed?;
                 daemon.look_at_paths().await;
             }
-            received = daemon.socket.receive() => daemon.receive(received?),
+            readable = daemon.signalling.readable() => {
+                readable?;
+                daemon.receive();
+            }
             () = timeout => daemon.machine.handle_timeout(Instant::now()),
             Some(discovery) = daemon.discoveries.recv() => daemon.discovered(discovery).await,
             ended = daemon.dataplane.sockets().ended() => {
@@ -92,7 +95,7 @@ struct Daemon {
     config: Config,
     identity: Identity,
     machine: MobileNode,
-    socket: SignallingSocket,
+    signalling: Signalling,
     keeper: Keeper,
     dataplane: MobileNodeDataplane,
     changes: Changes,
@@ -123,7 +126,7 @@ impl Daemon {
         let dataplane =
             MobileNodeDataplane::start(dataplane::mobile_node::Config::default()).await?;
         let changes = dataplane.monitor().changes();
-        let socket = SignallingSocket::open(FWMARK)?;
+        let signalling = Signalling::mobile_node()?;
         let machine = MobileNode::new(
             mobile_node::Config {
                 linger: config.session.linger,
@@ -142,7 +145,7 @@ impl Daemon {
             config,
             identity,
             machine,
-            socket,
+            signalling,
             keeper: Keeper::start(state),
             dataplane,
             changes,
@@ -203,24 +206,13 @@ impl Daemon {
         !self.in_use.is_empty()
     }
 
-    fn receive(
-        &mut self,
-        Received {
-            source,
-            destination,
-            payload,
-        }: Received,
-    ) {
-        let datagram = Datagram {
-            source: source.ip(),
-            destination,
-            transport: Transport::Udp {
-                port: source.port(),
-            },
-            home_address: None,
-            payload: &payload,
-        };
-        self.machine.handle_input(datagram, Instant::now());
+    fn receive(&mut self) {
+        for _ in 0..MESSAGES_PER_ROUND {
+            let Some(datagram) = self.signalling.receive() else {
+                return;
+            };
+            self.machine.handle_input(datagram, Instant::now());
+        }
     }
 
     /// Executes what the machine wants. Messages leave first: at a move the home agent must know
@@ -242,7 +234,7 @@ impl Daemon {
 
     fn transmit(&mut self) {
         while let Some(transmit) = self.machine.poll_transmit() {
-            if let Err(error) = self.socket.send(&transmit) {
+            if let Err(error) = self.signalling.send(&transmit) {
                 self.count("send_failures");
                 tracing::debug!(%error, destination = %transmit.destination, "sending signalling");
             }

@@ -2,7 +2,6 @@
 //! way, and keeps their tunnels where the host is.
 
 mod daemon;
-mod signalling;
 mod state;
 mod status;
 mod waiting;

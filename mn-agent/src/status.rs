@@ -8,6 +8,7 @@ use control::status::{
     Backend, BindingState, BindingStatus, ChaStatus, DnsStatus, MnAgentStatus, Traffic,
 };
 use dataplane::mobile_node::MobileNodeDataplane;
+use dataplane::signalling::Signalling;
 use mobility_protocol::mobile_node::{self, BindingView, Event, MobileNode};
 use mobility_protocol::{HomeAddress, HomeAgentAddress, Identity, Path};
 use name_relay::Relay;
@@ -18,6 +19,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) machine: &'a MobileNode,
     pub(crate) dataplane: &'a MobileNodeDataplane,
+    pub(crate) signalling: &'a Signalling,
     pub(crate) relay: &'a Relay,
     pub(crate) failures: &'a BTreeMap<HomeAgentAddress, String>,
     pub(crate) errors: &'a BTreeMap<&'static str, u64>,
@@ -40,6 +42,7 @@ impl Shown<'_> {
             .dataplane
             .counters()
             .into_iter()
+            .chain(self.signalling.counters())
             .chain(self.relay.counters())
             .chain(self.errors.iter().map(|(name, count)| (*name, *count)))
             .chain([("snapshot_failures", self.snapshot_failures)])

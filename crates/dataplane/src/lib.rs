@@ -1,18 +1,20 @@
 //! The Linux data path of both daemons: it executes what the protocol machines ask for
 //! ([`mobility_protocol::DataplaneChange`]) and reports links, addresses, routes and sockets.
 //!
-//! Only this crate talks netlink. It never decides about a binding, never reads a signalling
-//! message, and removes exactly what it added: every route and every rule carries
+//! Only this crate talks netlink. It never decides about a binding, never judges a
+//! signalling message, and removes exactly what it added: every route and every rule carries
 //! [`ROUTE_PROTOCOL`], every address [`ADDRESS_LABEL`].
 //!
 //! [`home_agent::HomeAgentDataplane`] and [`mobile_node::MobileNodeDataplane`] are what the daemons
 //! hold. Below them are the backend that carries packets ([`userspace`]) and the kernel's tables
-//! ([`netlink`]).
+//! ([`netlink`]). Beside them are the sockets by which both machines talk ([`signalling`]): what is in
+//! the messages is none of their business.
 
 pub mod error;
 pub mod home_agent;
 pub mod mobile_node;
 pub mod netlink;
+pub mod signalling;
 pub mod userspace;
 
 mod privileges;

@@ -135,6 +135,7 @@ impl Daemon {
             identity: &self.identity,
             machine: &self.machine,
             dataplane: &self.dataplane,
+            signalling: &self.signalling,
             relay: &self.relay,
             failures: &self.failures,
             errors: &self.errors,

@@ -4,7 +4,7 @@
 //! (RFC 1071, section 2 B), and nothing needs to be swapped on the way.
 
 /// The ones' complement sum of `octets`, an odd one padded with zero.
-pub(super) fn sum(octets: &[u8]) -> u64 {
+pub(crate) fn sum(octets: &[u8]) -> u64 {
     const LANES: usize = 8;
     let mut lanes = [0u64; LANES];
     let (blocks, rest) = octets.as_chunks::<{ LANES * 4 }>();
@@ -28,7 +28,7 @@ pub(super) fn sum(octets: &[u8]) -> u64 {
 
 /// The sum in sixteen bits.
 #[expect(clippy::cast_possible_truncation, reason = "folded below 2^16")]
-pub(super) fn fold(mut sum: u64) -> u16 {
+pub(crate) fn fold(mut sum: u64) -> u16 {
     while sum >> 16 != 0 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -36,7 +36,7 @@ pub(super) fn fold(mut sum: u64) -> u16 {
 }
 
 /// A number as a part of a sum.
-pub(super) fn word(value: u16) -> u64 {
+pub(crate) fn word(value: u16) -> u64 {
     u64::from(value.to_be())
 }
 
@@ -53,7 +53,7 @@ pub(super) fn get(packet: &[u8], at: usize) -> Option<[u8; 2]> {
 }
 
 /// Writes two octets at `at`, if the packet is that long.
-pub(super) fn put(packet: &mut [u8], at: usize, value: [u8; 2]) {
+pub(crate) fn put(packet: &mut [u8], at: usize, value: [u8; 2]) {
     if let Some(place) = packet.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *place = value;
     }

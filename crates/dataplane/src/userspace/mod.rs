@@ -14,7 +14,7 @@
 //! those that have come to their end.
 
 mod admission;
-mod checksum;
+pub(crate) mod checksum;
 mod coalesce;
 mod counters;
 mod device;

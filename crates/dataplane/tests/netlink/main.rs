@@ -7,4 +7,5 @@ mod home_agent_routes;
 mod mobile_node_routes;
 mod monitor;
 mod namespace;
+mod signalling;
 mod sockets;

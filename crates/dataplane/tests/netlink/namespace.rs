@@ -116,6 +116,11 @@ impl Peer {
         }
     }
 
+    /// Its thread, by which `ip` finds its namespace.
+    pub(crate) const fn thread_id(&self) -> i32 {
+        self.thread_id
+    }
+
     pub(crate) fn run<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> R {
         let (tell, told) = mpsc::channel();
         let job = Box::new(move || tell.send(job()).unwrap());
