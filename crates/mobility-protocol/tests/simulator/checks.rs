@@ -1,5 +1,6 @@
 //! What must hold in a world: at any time, when it is calm, and when everybody has left.
 
+use mobility_protocol::Transport;
 use mobility_protocol::mobile_node::{BindingState, BindingView};
 
 use crate::fleet::World;
@@ -73,23 +74,33 @@ impl World {
                 binding.home_address
             );
         }
-        assert_eq!(
-            used, bindings,
-            "{}: addresses used and bindings",
-            agent.address
-        );
+        let [address, _] = agent.addresses;
+        assert_eq!(used, bindings, "{address}: addresses used and bindings");
         assert_eq!(
             agent.tunnels.len() as u64,
             bindings,
-            "{}: tunnels and bindings",
-            agent.address
+            "{address}: tunnels and bindings"
         );
-        assert_eq!(
-            self.model.lent_by(agent.address) as u64,
-            bindings,
-            "{}: the model",
-            agent.address
-        );
+        let lent: usize = agent
+            .addresses
+            .iter()
+            .map(|address| self.model.lent_by(*address))
+            .sum();
+        assert_eq!(lent as u64, bindings, "{address}: the model");
+    }
+
+    /// Who has native transport and who hasn't is known to everybody after a refresh on a good
+    /// network.
+    pub(crate) fn check_transports(&self) {
+        for (index, laptop) in self.laptops.iter().enumerate() {
+            for transport in laptop.transports(self.now()) {
+                assert_eq!(
+                    transport == Transport::MobilityHeader,
+                    laptop.native,
+                    "laptop {index} uses {transport}"
+                );
+            }
+        }
     }
 
     /// A binding the mobile node believes confirmed is the same at its home agent.
@@ -98,7 +109,7 @@ impl World {
         let agent = self
             .agents
             .iter()
-            .find(|agent| agent.address == view.agent)
+            .find(|agent| agent.addresses.contains(&view.agent))
             .expect("it exists");
         let Some(machine) = &agent.machine else {
             return;
@@ -132,7 +143,7 @@ impl World {
     pub(crate) fn check_all_returned(&self) {
         self.check();
         for agent in &self.agents {
-            assert_eq!(agent.tunnels.keys().next(), None, "{}", agent.address);
+            assert_eq!(agent.tunnels.keys().next(), None, "{:?}", agent.addresses);
         }
     }
 
@@ -149,9 +160,9 @@ impl World {
         for agent in &self.agents {
             let machine = agent.machine.as_ref().expect("it runs");
             for usage in machine.pool_usage() {
-                assert_eq!((usage.used, usage.held_down), (0, 0), "{}", agent.address);
+                assert_eq!((usage.used, usage.held_down), (0, 0), "{}", usage.prefix);
             }
-            assert!(agent.tunnels.is_empty(), "{}", agent.address);
+            assert!(agent.tunnels.is_empty(), "{:?}", agent.addresses);
         }
     }
 }

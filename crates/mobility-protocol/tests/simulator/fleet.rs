@@ -2,10 +2,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mobility_protocol::HomeAgentAddress;
+use mobility_protocol::{Family, HomeAgentAddress};
 
 use crate::model::Model;
 use crate::network::{Conditions, Network, Packet};
@@ -57,6 +56,10 @@ pub(crate) struct Scale {
     pub(crate) hold_down: Duration,
     /// Laptops, of a thousand, whose clock is wrong by up to two hours.
     pub(crate) wrong_clocks: u32,
+    /// In which families laptops talk.
+    pub(crate) families: &'static [Family],
+    /// Laptops, of a thousand, whose networks don't let the Mobility Header through.
+    pub(crate) without_native: u32,
 }
 
 pub(crate) struct World {
@@ -83,8 +86,8 @@ impl World {
         let begin = Instant::now();
         let mut agents = Vec::new();
         for index in 0..scale.agents {
-            let pool = format!("10.{index}.0.0/{}", scale.pool_length);
-            let mut agent = Agent::new(index, &pool, scale.hold_down, scale.lifetime);
+            let (pool_length, hold_down) = (scale.pool_length, scale.hold_down);
+            let mut agent = Agent::new(index, pool_length, hold_down, scale.lifetime);
             agent.start(network.seed(), begin, NEW_YEAR);
             agents.push(agent);
         }
@@ -94,10 +97,10 @@ impl World {
             let wrong = network.happens(scale.wrong_clocks);
             let error = i64::from(network.below(14_400)) - 7200;
             clocks.push(if wrong { error } else { 0 });
-            laptops.push(Laptop::new(
-                index,
-                u8::try_from(network.below(NETWORKS.into())).unwrap_or(0),
-            ));
+            let attached = u8::try_from(network.below(NETWORKS.into())).unwrap_or(0);
+            let mut laptop = Laptop::new(index, attached);
+            laptop.native = !network.happens(scale.without_native);
+            laptops.push(laptop);
         }
         let mut world = Self {
             scale,
@@ -236,18 +239,16 @@ impl World {
         if let Some(index) = self
             .agents
             .iter()
-            .position(|agent| agent.address.ip() == destination)
+            .position(|agent| agent.has_address(destination))
         {
             self.agents[index].receive(packet, now);
             self.settle_agent(index);
-        } else if let IpAddr::V4(address) = destination {
-            let [_, high, middle, low] = address.octets();
-            let index =
-                usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or(usize::MAX);
+        } else {
+            let index = Laptop::index_of(destination);
             if self
                 .laptops
                 .get(index)
-                .is_some_and(|laptop| laptop.has_address(destination))
+                .is_some_and(|laptop| laptop.has_address(destination) && laptop.hears(packet))
             {
                 self.laptops[index].receive(packet, now);
                 self.settle_laptop(index);
@@ -259,6 +260,7 @@ impl World {
     fn talk(&mut self, index: usize) {
         let now = self.now();
         let laptop = &mut self.laptops[index];
+        let attached = laptop.own_addresses();
         let Some(machine) = &mut laptop.machine else {
             return;
         };
@@ -269,15 +271,13 @@ impl World {
             let far = self
                 .agents
                 .iter()
-                .find(|far| far.address == *agent)
+                .find(|far| far.addresses.contains(agent))
                 .expect("it exists");
             let answered = far
                 .tunnels
                 .get(home_address)
                 .is_some_and(|far| far.endpoints.remote == tunnel.endpoints.local)
-                && laptop.attached.iter().any(|network| {
-                    tunnel.endpoints.local == IpAddr::V4(Laptop::address(index, *network))
-                });
+                && attached.contains(&tunnel.endpoints.local);
             let (sent, received) = laptop.traffic.entry(*agent).or_default();
             *sent += 1;
             *received += u64::from(answered);

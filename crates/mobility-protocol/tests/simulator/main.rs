@@ -20,6 +20,7 @@ mod script;
 use std::time::Duration;
 
 use fleet::{Scale, World};
+use mobility_protocol::Family;
 use network::Conditions;
 
 const fn seconds(seconds: u64) -> Duration {
@@ -35,6 +36,16 @@ const FLEET: Scale = Scale {
     lifetime: seconds(120),
     hold_down: seconds(60),
     wrong_clocks: 100,
+    families: &[Family::Ipv4],
+    without_native: 0,
+};
+
+/// Everybody talks in both families, and a third can't do so natively.
+const BOTH_FAMILIES: Scale = Scale {
+    laptops: 200,
+    families: &[Family::Ipv4, Family::Ipv6],
+    without_native: 333,
+    ..FLEET
 };
 
 /// Prints the seed when the test fails.
@@ -216,6 +227,124 @@ fn short_lifetimes_on_a_bad_network_leak_nothing() {
         ..FLEET
     };
     with_seeds(6, scale, |world| {
+        world.set_up(seconds(10));
+        world.schedule_moves(6, seconds(100));
+        world.schedule_laptop_crashes(200, seconds(100));
+        world.schedule_agent_crashes(seconds(100), false);
+        world.schedule_checks(50, seconds(100));
+        world.run(seconds(120));
+        world.check();
+        tear_down(world, &scale);
+    });
+}
+
+#[test]
+fn both_families_are_served_at_once_on_a_quiet_network() {
+    let scale = Scale {
+        conditions: Conditions::GOOD,
+        wrong_clocks: 0,
+        without_native: 0,
+        ..BOTH_FAMILIES
+    };
+    with_seeds(3, scale, |world| {
+        world.set_up(seconds(5));
+        world.run(seconds(6));
+        world.check_agreement();
+        assert_eq!(world.wanted_and_active(), (800, 800));
+        assert_eq!(world.datagrams, 1600, "one request and one reply each");
+        world.check_transports();
+        tear_down(world, &scale);
+    });
+}
+
+#[test]
+fn who_is_without_the_mobility_header_is_served_in_udp_and_goes_back() {
+    let scale = Scale {
+        conditions: Conditions::GOOD,
+        families: &[Family::Ipv6],
+        ..BOTH_FAMILIES
+    };
+    with_seeds(3, scale, |world| {
+        world.set_up(seconds(5));
+        world.run(seconds(10));
+        world.check_agreement();
+        assert_eq!(world.wanted_and_active(), (400, 400));
+        world.check_transports();
+        // Whoever can't becomes who can, and the reverse.
+        for laptop in &mut world.laptops {
+            laptop.native = !laptop.native;
+        }
+        world.run(2 * scale.lifetime);
+        world.check_agreement();
+        world.check_transports();
+        tear_down(world, &scale);
+    });
+}
+
+#[test]
+fn mixed_fleets_move_crash_and_restart_at_thirty_percent_loss() {
+    with_seeds(6, BOTH_FAMILIES, |world| {
+        world.set_up(seconds(20));
+        world.schedule_moves(8, seconds(300));
+        world.schedule_laptop_crashes(300, seconds(300));
+        world.schedule_agent_crashes(seconds(300), false);
+        world.schedule_talk(seconds(300));
+        world.schedule_checks(300, seconds(300));
+        world.run(seconds(320));
+        calm_down(world, &BOTH_FAMILIES);
+        assert_eq!(world.wanted_and_active(), (800, 800));
+        tear_down(world, &BOTH_FAMILIES);
+    });
+}
+
+#[test]
+fn forgetful_home_agents_and_small_pools_are_no_trouble_in_ipv6_either() {
+    let scale = Scale {
+        families: &[Family::Ipv6],
+        ..BOTH_FAMILIES
+    };
+    with_seeds(3, scale, |world| {
+        world.set_up(seconds(20));
+        world.run(seconds(60));
+        world.schedule_agent_crashes(seconds(10), true);
+        world.schedule_talk(seconds(120));
+        world.run(seconds(120));
+        calm_down(world, &scale);
+        assert_eq!(world.wanted_and_active(), (400, 400));
+        tear_down(world, &scale);
+    });
+    let scale = Scale {
+        laptops: 300,
+        agents: 1,
+        agents_per_laptop: 1,
+        pool_length: 25,
+        hold_down: seconds(30),
+        ..scale
+    };
+    with_seeds(2, scale, |world| {
+        world.set_up(seconds(20));
+        world.schedule_moves(4, seconds(200));
+        world.schedule_laptop_crashes(200, seconds(200));
+        world.schedule_checks(40, seconds(400));
+        world.run(seconds(400));
+        let (wanted, active) = world.wanted_and_active();
+        assert_eq!(wanted, 300);
+        assert!(
+            (100..=128).contains(&active),
+            "{active} of an exhausted pool"
+        );
+        tear_down(world, &scale);
+    });
+}
+
+#[test]
+fn short_lifetimes_leak_nothing_in_either_family() {
+    let scale = Scale {
+        lifetime: seconds(8),
+        hold_down: seconds(20),
+        ..BOTH_FAMILIES
+    };
+    with_seeds(4, scale, |world| {
         world.set_up(seconds(10));
         world.schedule_moves(6, seconds(100));
         world.schedule_laptop_crashes(200, seconds(100));

@@ -49,7 +49,7 @@ impl Conditions {
 pub(crate) struct Packet {
     source: IpAddr,
     pub(crate) destination: IpAddr,
-    transport: Transport,
+    pub(crate) transport: Transport,
     payload: Vec<u8>,
 }
 

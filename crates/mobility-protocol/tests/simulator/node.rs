@@ -2,8 +2,7 @@
 //! sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{self, HomeAgent, Mode, StoreChange, StoredRecord};
@@ -12,7 +11,7 @@ use mobility_protocol::mobile_node::{
 };
 use mobility_protocol::security::SecurityAssociation;
 use mobility_protocol::{
-    CareOfAddress, DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path, Tunnel,
+    DataplaneChange, Family, HomeAddress, HomeAgentAddress, Identity, Path, Transport, Tunnel,
 };
 
 use crate::model::Model;
@@ -34,6 +33,8 @@ pub(crate) struct Laptop {
     pub(crate) sockets: BTreeMap<HomeAgentAddress, HomeAddress>,
     pub(crate) tunnels: BTreeMap<HomeAddress, Tunnel>,
     pub(crate) failures: u32,
+    /// Whether its network lets the Mobility Header through.
+    pub(crate) native: bool,
     /// Packets through each tunnel: sent, received.
     pub(crate) traffic: BTreeMap<HomeAgentAddress, (u64, u64)>,
 }
@@ -49,6 +50,7 @@ impl Laptop {
             sockets: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             failures: 0,
+            native: true,
             traffic: BTreeMap::new(),
         }
     }
@@ -109,18 +111,53 @@ impl Laptop {
         }
     }
 
-    /// The address in the n-th access network.
-    pub(crate) fn address(index: usize, network: u8) -> Ipv4Addr {
+    /// The address of this family in the n-th access network.
+    pub(crate) fn address(index: usize, network: u8, family: Family) -> IpAddr {
         let [.., high, middle, low] = u32::try_from(index)
             .expect("a fleet of millions")
             .to_be_bytes();
-        Ipv4Addr::new(100 + network, high, middle, low)
+        match family {
+            Family::Ipv4 => Ipv4Addr::new(100 + network, high, middle, low).into(),
+            Family::Ipv6 => {
+                let [high, middle, low] = [high, middle, low].map(u16::from);
+                let network = 0x100 + u16::from(network);
+                Ipv6Addr::new(0x2001, 0xdb8, network, 0, 0, high, middle, low).into()
+            }
+        }
+    }
+
+    /// The laptop that has or had this address.
+    pub(crate) fn index_of(address: IpAddr) -> usize {
+        let [high, middle, low] = match address {
+            IpAddr::V4(address) => {
+                let [_, high, middle, low] = address.octets();
+                [high, middle, low].map(u32::from)
+            }
+            IpAddr::V6(address) => {
+                let [.., high, middle, low] = address.segments();
+                [high, middle, low].map(u32::from)
+            }
+        };
+        usize::try_from(high << 16 | middle << 8 | low).unwrap_or(usize::MAX)
+    }
+
+    /// What it has on the access networks it is attached to.
+    pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
+        let of = |family| {
+            self.attached
+                .iter()
+                .map(move |network| Self::address(self.index, *network, family))
+        };
+        of(Family::Ipv4).chain(of(Family::Ipv6)).collect()
     }
 
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
-        self.attached
-            .iter()
-            .any(|network| address == IpAddr::V4(Self::address(self.index, *network)))
+        self.own_addresses().contains(&address)
+    }
+
+    /// Whether its network lets this through.
+    pub(crate) fn hears(&self, packet: &Packet) -> bool {
+        self.native || packet.transport != Transport::MobilityHeader
     }
 
     pub(crate) fn views(&self, now: Instant) -> Vec<BindingView> {
@@ -132,10 +169,7 @@ impl Laptop {
 
     /// What the monitor would tell after every change of links, addresses or routes.
     pub(crate) fn report_paths(&mut self, now: Instant) {
-        let preferred = self.attached.first().map(|network| Path {
-            care_of: CareOfAddress::from(Self::address(self.index, *network)),
-            interface: (*network).into(),
-        });
+        let network = self.attached.first().copied();
         let Some(mut machine) = self.machine.take() else {
             return;
         };
@@ -145,6 +179,10 @@ impl Laptop {
                 .iter()
                 .filter(|(home_address, _)| machine.agent_of(**home_address) == Some(agent))
                 .any(|(_, tunnel)| self.has_address(tunnel.endpoints.local));
+            let preferred = network.map(|network| Path {
+                care_of: Self::address(self.index, network, agent.family()).into(),
+                interface: network.into(),
+            });
             machine.handle_path(agent, preferred, usable, now);
         }
         self.machine = Some(machine);
@@ -156,6 +194,14 @@ impl Laptop {
         }
     }
 
+    /// Over what its bindings of IPv6 are talked about.
+    pub(crate) fn transports(&self, now: Instant) -> impl Iterator<Item = Transport> {
+        self.views(now)
+            .into_iter()
+            .filter(|view| view.agent.family() == Family::Ipv6)
+            .map(|view| view.transport)
+    }
+
     /// Executes what the machine wants, and returns what it sends.
     pub(crate) fn settle(&mut self, model: &mut Model, now: Instant) -> Vec<Packet> {
         let mut packets = Vec::new();
@@ -164,8 +210,9 @@ impl Laptop {
         };
         loop {
             while let Some(transmit) = machine.poll_transmit() {
+                let blocked = transmit.transport == Transport::MobilityHeader && !self.native;
                 // An address that is gone can't be sent from.
-                if self.has_address(transmit.source) {
+                if self.has_address(transmit.source) && !blocked {
                     packets.push(Packet::from(transmit));
                 }
             }
@@ -216,38 +263,55 @@ impl Laptop {
 
 /// A host with chad on it.
 pub(crate) struct Agent {
-    pub(crate) address: HomeAgentAddress,
+    /// The address of each family.
+    pub(crate) addresses: [HomeAgentAddress; 2],
     config: home_agent::Config,
     /// `None` while chad is not running.
     pub(crate) machine: Option<HomeAgent>,
-    store: BTreeMap<Identity, StoredRecord>,
+    store: BTreeMap<(Identity, Family), StoredRecord>,
     pub(crate) tunnels: BTreeMap<HomeAddress, Tunnel>,
 }
 
 impl Agent {
-    pub(crate) fn new(index: u8, pool: &str, hold_down: Duration, lifetime: Duration) -> Self {
+    /// With a pool of each family that lends about as much.
+    pub(crate) fn new(index: u8, pool_length: u8, hold_down: Duration, lifetime: Duration) -> Self {
         let ipv4 = Ipv4Addr::new(203, 0, 113, index + 1);
-        let address = HomeAgentAddress::from(ipv4);
+        let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0x200, 0, 0, 0, 0, u16::from(index) + 1);
+        let pools = [
+            format!("10.{index}.0.0/{pool_length}"),
+            format!("2001:db8:1:{index}::/{}", 96 + pool_length),
+        ];
+        let addresses = [HomeAgentAddress::from(ipv4), HomeAgentAddress::from(ipv6)];
         let config = home_agent::Config {
             ipv4: Some(ipv4),
-            ipv6: None,
-            pools: vec![pool.parse().expect("a prefix")],
+            ipv6: Some(ipv6),
+            pools: pools
+                .iter()
+                .map(|pool| pool.parse().expect("a prefix"))
+                .collect(),
             exclude: Vec::new(),
             hold_down,
             default_lifetime: lifetime,
             max_lifetime: lifetime,
             mode: Mode::Open,
             mobile_nodes: Vec::new(),
-            correspondents: Arc::from([correspondent(address).into()]),
+            correspondents: addresses
+                .iter()
+                .map(|address| correspondent(*address).into())
+                .collect(),
             replay_window: Duration::from_secs(7),
         };
         Self {
-            address,
+            addresses,
             config,
             machine: None,
             store: BTreeMap::new(),
             tunnels: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&HomeAgentAddress(address))
     }
 
     /// chad starts, with what its store holds.
@@ -267,7 +331,9 @@ impl Agent {
     /// Its state directory is lost.
     pub(crate) fn forget(&mut self, model: &mut Model) {
         self.store.clear();
-        model.forgot(self.address);
+        for address in self.addresses {
+            model.forgot(address);
+        }
     }
 
     pub(crate) fn receive(&mut self, packet: &Packet, now: Instant) {
@@ -282,13 +348,18 @@ impl Agent {
             return Vec::new();
         };
         while let Some(change) = machine.poll_store_change() {
-            model.committed(self.address, &change, now);
+            let address = match change.family() {
+                Family::Ipv4 => self.addresses[0],
+                Family::Ipv6 => self.addresses[1],
+            };
+            model.committed(address, &change, now);
             match change {
                 StoreChange::Put(record) => {
-                    self.store.insert(record.identity.clone(), record);
+                    let key = (record.identity.clone(), record.family());
+                    self.store.insert(key, record);
                 }
-                StoreChange::Delete(identity, _) => {
-                    self.store.remove(&identity);
+                StoreChange::Delete(identity, family) => {
+                    self.store.remove(&(identity, family));
                 }
             }
         }
@@ -323,6 +394,9 @@ fn correspondent(agent: HomeAgentAddress) -> IpAddr {
             let [.., last] = agent.octets();
             Ipv4Addr::new(192, 0, 2, last).into()
         }
-        IpAddr::V6(agent) => agent.into(),
+        IpAddr::V6(agent) => {
+            let [.., last] = agent.segments();
+            Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0, 0, 0, 0, last).into()
+        }
     }
 }

@@ -11,9 +11,12 @@ impl World {
         for laptop in 0..self.laptops.len() {
             for n in 0..self.scale.agents_per_laptop {
                 let agent = (laptop + usize::from(n)) % self.agents.len();
-                let agent = self.agents[agent].address;
-                let at = self.network.between(Duration::ZERO, spread);
-                self.schedule(at, Happening::LookUp(laptop, agent));
+                for agent in self.agents[agent].addresses {
+                    if self.scale.families.contains(&agent.family()) {
+                        let at = self.network.between(Duration::ZERO, spread);
+                        self.schedule(at, Happening::LookUp(laptop, agent));
+                    }
+                }
             }
         }
     }
