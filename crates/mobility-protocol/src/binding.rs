@@ -1,7 +1,7 @@
 //! The words of the field as types: addresses by their role, identity, lifetime.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +123,15 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({self})")
     }
+}
+
+/// Whether a host could have this address as seen from elsewhere.
+pub(crate) const fn is_host_address(address: Ipv6Addr) -> bool {
+    !(address.is_unspecified()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.is_unicast_link_local()
+        || address.to_ipv4_mapped().is_some())
 }
 
 /// How long a binding is asked for or granted. The two signalling protocols have their own units

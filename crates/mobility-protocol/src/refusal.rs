@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// A home agent's code for its refusal, with the registry's name for it. The number belongs to the
-/// protocol the request came in: a Code of Mobile IPv4 (RFC 5944, section 3.4).
+/// protocol the request came in: a Code of Mobile IPv4 (RFC 5944, section 3.4) or a Status of Mobile
+/// IPv6 (RFC 6275, section 6.1.8).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Refusal {
     /// The number.

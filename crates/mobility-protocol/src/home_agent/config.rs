@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::per_family::PerFamily;
 use super::pools::Pools;
+use crate::binding::is_host_address;
 use crate::pool::{LONGEST_HOLD_DOWN, Pool, PoolConfig, PoolError};
 use crate::security::{FIRST_SPI, OPEN_MODE_SPI, SecurityAssociation};
 use crate::{Family, HomeAddress, HomeAgentAddress, Identity, Lifetime};
@@ -143,7 +144,7 @@ impl Policy {
                 .map(HomeAgentAddress::from),
             config
                 .ipv6
-                .filter(|address| !is_global(*address))
+                .filter(|address| !is_host_address(*address))
                 .map(HomeAgentAddress::from),
         ];
         if let Some(address) = impossible.into_iter().flatten().next() {
@@ -246,15 +247,6 @@ pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     // 0.0.0.0/8 is "this network"; 240.0.0.0/4 is reserved and ends in the limited broadcast.
     first != 0 && first < 240 && !address.is_multicast() && !address.is_loopback()
-}
-
-/// Whether a host could have this address as seen from elsewhere.
-pub(super) const fn is_global(address: Ipv6Addr) -> bool {
-    !(address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.is_unicast_link_local()
-        || address.to_ipv4_mapped().is_some())
 }
 
 const fn whole_seconds(duration: Duration) -> Duration {

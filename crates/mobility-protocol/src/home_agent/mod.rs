@@ -12,26 +12,37 @@
 //! and what they are told then is in the store.
 //!
 //! # Who gets an answer
-//! Only a Registration Request with a valid authenticator of a known association; everything else is
-//! dropped, and counted under its reason. What is answered, in this order:
+//! Only a request with a valid authenticator of a known association; everything else is dropped, and
+//! counted under its reason. (Over IPv6, messages of unknown types and with wrong authenticators are
+//! dropped with a word to the sender, at most ten a second.) What is answered, in this order, with the
+//! Code of Mobile IPv4 and the Status of Mobile IPv6:
 //!
-//! | Request | Code |
-//! |---|---|
-//! | authenticated, but malformed; UDP Tunnel Request on the wrong side of the authentication | 134 |
-//! | Identification outside the window, or not later than the last accepted | 133 |
-//! | critical vendor extension | 140 |
-//! | Home Agent field, or Requested HA extension, not ours (all zeros and ones are) | 136 |
-//! | *deregistration*: home address not this identity's | 129 |
-//! | *deregistration*: else | 0 |
-//! | D not set | 129 |
-//! | M or G set | 139 |
-//! | T not set | 138 |
-//! | care-of address impossible, or not the source (a translator) | 129 |
-//! | UDP Tunnel Request for an encapsulation other than IP in IP | 142 |
-//! | UDP Tunnel Request with F | 129 |
-//! | home address named, but not this identity's | 129 |
-//! | no address left, or too many identities remembered | 130 |
-//! | else; the second if S was set | 0, 1 |
+//! | Request | Code | Status |
+//! |---|---|---|
+//! | authenticated, but malformed; UDP Tunnel Request on the wrong side of the authentication | 134 | |
+//! | no timestamp, under a key of its own | | 145 |
+//! | timestamp outside the window, or not later than the last accepted | 133 | 144 |
+//! | no timestamp, and a sequence number not later than the last accepted | | 135 |
+//! | critical vendor extension | 140 | |
+//! | Home Agent field, or Requested HA extension, not ours (all zeros and ones are) | 136 | |
+//! | P set; H not set, with and without a binding; R set; M set | | 152; 139, 129; 140; 129 |
+//! | *deregistration*: home address not this identity's | 129 | 133 |
+//! | *deregistration*: else | 0 | 0 |
+//! | D not set | 129 | |
+//! | M or G set | 139 | |
+//! | T not set | 138 | |
+//! | care-of address impossible, or not the source (a translator) | 129 | 174 |
+//! | UDP Tunnel Request for an encapsulation other than IP in IP | 142 | |
+//! | UDP Tunnel Request with F; F set | 129 | 129 |
+//! | home address named, but in no pool | 129 | 132 |
+//! | home address named, but not this identity's | 129 | 133 |
+//! | no address left, or too many identities remembered | 130 | 130 |
+//! | else; the second if S was set | 0, 1 | 0 |
+//!
+//! # Both families
+//! One machine serves both. An identity may have a home address of each; they have nothing to do with
+//! each other. Which protocol carried a request shows in the form of its answer, and nowhere else
+//! but in the two front ends.
 //!
 //! # Whose home address it is
 //! A binding is what the store says, and it is the identity's, with its key. No request re-creates a
@@ -41,12 +52,12 @@
 //! it is refused, like any other request.
 //!
 //! # Replay
-//! The last accepted Identification of a mobile node is remembered for as long as it has a binding
-//! or a held-down address, and at least twice the window longer than its binding. A request that
-//! arrives twice is answered twice, but changes nothing the second time. When our clock was set back
-//! so far that the last accepted Identification is beyond the window, that Identification is taken
-//! for the time with this mobile node: it is told so by code 133, and neither is it locked out
-//! until our clock catches up, nor is anything accepted twice.
+//! The last accepted [`Stamp`](crate::Stamp) of a mobile node is remembered for as long as it has a
+//! binding or a held-down address, and at least twice the window longer than its binding. A request
+//! with a timestamp that arrives twice is answered twice, but changes nothing the second time. When
+//! our clock was set back so far that the last accepted timestamp is beyond the window, that timestamp
+//! is taken for the time with this mobile node: it is told so by code 133 or status 144, and neither
+//! is it locked out until our clock catches up, nor is anything accepted twice.
 
 mod budget;
 mod clock;

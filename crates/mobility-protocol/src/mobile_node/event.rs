@@ -140,6 +140,9 @@ pub enum BindError {
         /// Who has it.
         agent: HomeAgentAddress,
     },
+    /// Our identity has this many octets, more than goes into a message to that home agent.
+    #[error("an identity of {0} octets does not go into the messages of Mobile IPv6")]
+    LongIdentity(usize),
     /// Bindings with this many home agents are held.
     #[error("there are {0} home agents already")]
     TooManyAgents(usize),

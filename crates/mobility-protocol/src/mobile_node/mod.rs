@@ -1,6 +1,6 @@
 //! The mobile node's machine: the binding update list, and who is told what when.
 //!
-//! One binding per home agent, shared by all names and correspondents behind it. The machine has
+//! One binding per address of a home agent, hence per family, shared by all names and correspondents behind it. The machine has
 //! no sockets and no clock. Its host feeds it lookups ([`MobileNode::bind`]), paths
 //! ([`MobileNode::handle_path`]), what came in on the signalling socket
 //! ([`MobileNode::handle_input`]), looks at sockets ([`MobileNode::handle_usage`]) and tunnel
@@ -30,6 +30,12 @@
 //! the data path is switched without waiting for the answer (break before make); if it does, it
 //! stays until the answer has come over the new path (make before break). A new path that stays
 //! silent while the old one works is left for half a minute, and the home agent told to stay.
+//!
+//! # Over IPv6
+//!
+//! Messages are Mobility Headers. Of those that get no answer, every other one goes in UDP; what was
+//! answered is what later messages go in. Refreshes, which have the time, try the Mobility Header
+//! first again.
 
 mod attempt;
 mod carriage;
@@ -67,6 +73,9 @@ pub use status::{BindingState, BindingView};
 
 use crate::security::SecurityAssociation;
 use crate::{Datagram, Family, HomeAddress, HomeAgentAddress, Path, Transmit};
+
+/// The longest identity the option of Mobile IPv6 has room for (RFC 4283, section 3).
+const LONGEST_IPV6_IDENTITY: usize = 254;
 
 /// A wall clock that jumps ahead by this much means that the host slept.
 const SLEPT: Duration = Duration::from_secs(5);
@@ -323,6 +332,10 @@ impl MobileNode {
                     agent: other.agent,
                 });
             }
+        }
+        let identity = self.config.identity.as_bytes().len();
+        if agent.family() == Family::Ipv6 && identity > LONGEST_IPV6_IDENTITY {
+            return Err(BindError::LongIdentity(identity));
         }
         match self.entries.get(&agent) {
             None if self.entries.len() >= MAX_AGENTS => {

@@ -7,9 +7,10 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::super::config::{Policy, is_global};
+use super::super::config::Policy;
 use super::super::counters::DropReason;
 use super::super::signalling::Rejected;
+use crate::binding::is_host_address;
 use crate::security::SecurityAssociation;
 use crate::wire::mip6::{BindingAddresses, BindingError, BindingUpdate, Message, Options, Packet};
 use crate::{Datagram, Identity, Transmit, Transport};
@@ -23,7 +24,7 @@ pub(super) fn packet<'a>(
     else {
         return Err(DropReason::InvalidSource);
     };
-    if !is_global(source) {
+    if !is_host_address(source) {
         return Err(DropReason::InvalidSource);
     }
     let packet = match datagram.transport {

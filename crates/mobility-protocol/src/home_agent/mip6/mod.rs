@@ -9,11 +9,12 @@ mod admission;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::config::{Policy, is_global};
+use super::config::Policy;
 use super::counters::DropReason;
 use super::message::{Acknowledgement, Answer, BindingUpdate, Reason};
 use super::pools::Pools;
 use super::signalling::Rejected;
+use crate::binding::is_host_address;
 use crate::security::{OPEN_MODE_SPI, SecurityAssociation};
 use crate::wire::mip6::{
     self, BindingAcknowledgement, BindingAddresses, Identification, MobileNodeIdentifier,
@@ -130,7 +131,7 @@ fn grant(
         home_address,
         care_of_address,
     } = envelope.addresses;
-    let possible = is_global(care_of_address)
+    let possible = is_host_address(care_of_address)
         && care_of_address != envelope.home_agent
         && !pools.covers(care_of_address.into());
     // Another source is a translator's, and nothing is tunnelled through translators here.

@@ -29,15 +29,6 @@ pub(in super::super) struct Acknowledgement<'a> {
     packet: Packet<'a>,
 }
 
-/// Whether a single host on the internet could have this address.
-pub(super) const fn is_host(address: Ipv6Addr) -> bool {
-    !(address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.is_unicast_link_local()
-        || address.to_ipv4_mapped().is_some())
-}
-
 /// Whether messages have timestamps: where there is a key that outlives what its holders remember
 /// (RFC 4285, section 6).
 pub(super) const fn is_dated(association: &SecurityAssociation) -> bool {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::attempt::Request;
 use super::status::Drop;
+use crate::binding::is_host_address;
 use crate::security::SecurityAssociation;
 use crate::wire::mip6::SequenceNumber;
 use crate::{
@@ -98,7 +99,7 @@ pub(super) struct Dating {
 pub(super) fn is_supported(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => mip4::is_host(address),
-        IpAddr::V6(address) => mip6::is_host(address),
+        IpAddr::V6(address) => is_host_address(address),
     }
 }
 

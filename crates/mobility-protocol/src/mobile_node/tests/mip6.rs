@@ -612,3 +612,19 @@ fn each_family_has_a_binding_of_its_own() {
         "a path of the other family is none"
     );
 }
+
+#[test]
+fn an_identity_too_long_for_ipv6_is_refused_there_alone() {
+    let identity = Identity::new([b'a'; 255]).unwrap_or_else(|_| unreachable!("just short enough"));
+    let now = Instant::now();
+    let mut node = MobileNode::new(Config::new(identity), [7; 32], now, NEW_YEAR);
+    let open = SecurityAssociation::open_mode;
+    assert_eq!(
+        node.bind(AGENT_6.into(), "x.example", &[SERVER_6.into()], open(), now),
+        Err(BindError::LongIdentity(255))
+    );
+    assert_eq!(
+        node.bind(agent(), "x.example", &[SERVER.into()], open(), now),
+        Ok(())
+    );
+}
