@@ -13,17 +13,19 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
+use mobility_protocol::Family;
 
 use userspace_lab::*;
 
 /// A TCP connection from the mobile node's home address to the correspondent.
-fn connection(lab: &Lab) -> (TcpStream, TcpStream) {
+fn connection(lab: &Lab, plan: Plan) -> (TcpStream, TcpStream) {
+    let correspondent = plan.correspondent;
     let listener = lab
         .cn
-        .run(|| TcpListener::bind((CORRESPONDENT, 80)).expect("listen"));
+        .run(move || TcpListener::bind((correspondent, 80)).expect("listen"));
     let client = lab
         .mn
-        .run(|| TcpStream::connect((CORRESPONDENT, 80)).expect("connect"));
+        .run(move || TcpStream::connect((correspondent, 80)).expect("connect"));
     let (server, _) = listener.accept().expect("accept");
     for stream in [&client, &server] {
         stream
@@ -56,27 +58,37 @@ fn transfer(from: &TcpStream, to: &TcpStream, octets: usize, mut at: impl FnMut(
 
 #[test]
 fn a_transfer_survives_moves() {
-    if !possible() {
-        return;
+    if possible() {
+        [IPV4, IPV6].into_iter().for_each(moves_during_a_transfer);
     }
+}
+
+fn moves_during_a_transfer(plan: Plan) {
     let lab = Lab::new();
     let (home_agent, mobile_node) = lab.bound();
-    let (client, server) = connection(&lab);
+    let (client, server) = connection(&lab, plan);
     let mut moves = 0;
     let mut move_once = || {
         moves += 1;
-        let (up, down, care_of, former) = match moves % 2 {
-            1 => ("eth1", "eth0", CARE_OF_2, CARE_OF_1),
-            _ => ("eth0", "eth1", CARE_OF_1, CARE_OF_2),
+        let (to, from) = (moves % 2, (moves + 1) % 2);
+        let (care_of, former) = (plan.care_of[to], plan.care_of[from]);
+        // Break before make. A cable that goes takes the addresses of IPv6 with it.
+        let address = match plan.family {
+            Family::Ipv4 => String::new(),
+            Family::Ipv6 => format!("ip addr replace {care_of}/64 dev eth{to} nodad"),
         };
-        // Break before make.
-        lab.mn.sh(&format!("ip link set {up} up; ip route replace default via {} dev {up}; ip link set {down} down",
-            if up == "eth0" { "10.1.0.1" } else { "10.2.0.1" }));
+        lab.mn.sh(&format!(
+            "ip link set eth{to} up
+             {address}
+             {} route replace default via {} dev eth{to}
+             ip link set eth{from} down",
+            plan.ip, plan.routers[to]
+        ));
         mobile_node
-            .apply(&install(tunnel(care_of, AGENT)))
+            .apply(&install(tunnel(care_of, plan.agent)))
             .expect("install");
-        let mut moved = tunnel(AGENT, care_of);
-        moved.former_remote = Some(former.into());
+        let mut moved = tunnel(plan.agent, care_of);
+        moved.former_remote = Some(former);
         home_agent.apply(&install(moved)).expect("install");
     };
     for (from, to) in [(&client, &server), (&server, &client)] {
@@ -87,7 +99,7 @@ fn a_transfer_survives_moves() {
         });
     }
     assert_eq!(moves, 10);
-    let traffic = home_agent.traffic(HOME.into()).expect("installed");
+    let traffic = home_agent.traffic(plan.home.into()).expect("installed");
     assert!(
         traffic.bytes_in > 10_000_000 && traffic.bytes_out > 10_000_000,
         "the counters went on: {traffic:?}"
@@ -173,25 +185,31 @@ fn a_narrow_path_is_learnt_and_told() {
     lab.cn
         .sh("ip route flush cache; ping -c 1 -W 2 -M dont -s 3000 10.128.0.5");
 
-    let (client, server) = connection(&lab);
+    let (client, server) = connection(&lab, IPV4);
     transfer(&client, &server, 2_000_000, |_| {});
     transfer(&server, &client, 2_000_000, |_| {});
 }
 
 #[test]
 fn a_path_that_narrows_during_a_transfer_does_not_end_it() {
-    if !possible() {
-        return;
+    if possible() {
+        [IPV4, IPV6]
+            .into_iter()
+            .for_each(narrowed_during_a_transfer);
     }
+}
+
+fn narrowed_during_a_transfer(plan: Plan) {
     let lab = Lab::new();
     let (_home_agent, mobile_node) = lab.bound();
-    let (client, server) = connection(&lab);
+    let (client, server) = connection(&lab, plan);
+    let (agent, care_of) = (plan.agent, plan.care_of[0]);
     for (from, to, mtu) in [(&client, &server, 1400), (&server, &client, 1300)] {
         transfer(from, to, 5_000_000, |done| {
             if done == 2_000_000 {
                 lab.router.sh(&format!(
-                    "ip route replace 203.0.113.1/32 dev core mtu {mtu}
-                     ip route replace 10.1.0.2/32 dev access1 mtu {mtu}"
+                    "ip route replace {agent} dev core mtu {mtu}
+                     ip route replace {care_of} dev access1 mtu {mtu}"
                 ));
             }
         });
@@ -208,10 +226,16 @@ fn the_mss_is_clamped_both_ways() {
     let (_home_agent, _mobile_node) = lab.bound();
     // The mobile node itself would announce 1460, as the correspondent does.
     lab.mn.sh("ip link set mn0 mtu 1500");
-    let _connection = connection(&lab);
-    for (host, who) in [(&lab.mn, "mobile node"), (&lab.cn, "correspondent")] {
-        let sockets = host.sh("ss -Htino state established '( sport = 80 or dport = 80 )'");
-        assert!(sockets.contains(" mss:1428 "), "{who}: {sockets}");
+    lab.mn.sysctl("net.ipv6.conf.mn0.mtu", "1500");
+    for (plan, mss) in [(IPV4, " mss:1428 "), (IPV6, " mss:1388 ")] {
+        let _connection = connection(&lab, plan);
+        for (host, who) in [(&lab.mn, "mobile node"), (&lab.cn, "correspondent")] {
+            let sockets = host.sh(&format!(
+                "ss {} -Htino state established '( sport = 80 or dport = 80 )'",
+                plan.ip.trim_start_matches("ip")
+            ));
+            assert!(sockets.contains(mss), "{who}: {sockets}");
+        }
     }
 }
 

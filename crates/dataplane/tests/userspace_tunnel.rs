@@ -1,6 +1,8 @@
 //! Packets through both ends of a userspace tunnel, in network namespaces, and what is left when an
 //! end stops.
 
+#![expect(clippy::expect_used, reason = "a test")]
+
 mod userspace_lab;
 
 use std::io::{Read, Write};
@@ -19,22 +21,29 @@ fn a_ping_goes_through_and_back() {
     let lab = Lab::new();
     let (home_agent, mobile_node) = lab.bound();
 
-    lab.mn.sh("ping -c 3 -i 0.1 -W 2 198.51.100.7");
-    lab.cn.sh("ping -c 2 -i 0.1 -W 2 10.128.0.5");
+    for (plan, octets) in [(IPV4, 84), (IPV6, 104)] {
+        let Plan {
+            home,
+            correspondent,
+            ..
+        } = plan;
+        lab.mn.sh(&format!("ping -c 3 -i 0.1 -W 2 {correspondent}"));
+        lab.cn.sh(&format!("ping -c 2 -i 0.1 -W 2 {home}"));
 
-    for (backend, who) in [(&home_agent, "home agent"), (&mobile_node, "mobile node")] {
-        let traffic = || backend.traffic(HOME.into()).expect("installed");
-        eventually(who, || {
-            (traffic().packets_in, traffic().packets_out) == (5, 5)
-        });
-        let traffic = traffic();
-        assert_eq!(
-            (traffic.bytes_in, traffic.bytes_out),
-            (5 * 84, 5 * 84),
-            "{who}"
-        );
-        assert!(traffic.last_received.is_some(), "{who}");
-        settles(backend, &[]);
+        for (backend, who) in [(&home_agent, "home agent"), (&mobile_node, "mobile node")] {
+            let traffic = || backend.traffic(home.into()).expect("installed");
+            eventually(who, || {
+                (traffic().packets_in, traffic().packets_out) == (5, 5)
+            });
+            let traffic = traffic();
+            assert_eq!(
+                (traffic.bytes_in, traffic.bytes_out),
+                (5 * octets, 5 * octets),
+                "{who}"
+            );
+            assert!(traffic.last_received.is_some(), "{who}");
+            settles(backend, &[]);
+        }
     }
 }
 
@@ -43,23 +52,40 @@ fn tcp_carries_its_octets_unharmed_both_ways() {
     if !possible() {
         return;
     }
+    for plan in [IPV4, IPV6] {
+        octets_both_ways(plan);
+    }
+}
+
+fn octets_both_ways(plan: Plan) {
     const OCTETS: usize = 20_000_000;
+    let Plan {
+        home,
+        correspondent,
+        ..
+    } = plan;
     let lab = Lab::new();
     let (home_agent, mobile_node) = lab.bound();
     let listener = lab
         .cn
-        .run(|| TcpListener::bind((CORRESPONDENT, 80)).expect("listen"));
+        .run(move || TcpListener::bind((correspondent, 80)).expect("listen"));
     let client = lab
         .mn
-        .run(|| TcpStream::connect((CORRESPONDENT, 80)).expect("connect"));
+        .run(move || TcpStream::connect((correspondent, 80)).expect("connect"));
     let (server, peer) = listener.accept().expect("accept");
-    assert_eq!(peer.ip(), HOME, "the correspondent sees the home address");
+    assert_eq!(peer.ip(), home, "the correspondent sees the home address");
 
     let pattern: Vec<u8> = (0..=250).cycle().take(OCTETS).collect();
     std::thread::scope(|scope| {
         for (mut from, mut to) in [
-            (client.try_clone().unwrap(), server.try_clone().unwrap()),
-            (server.try_clone().unwrap(), client.try_clone().unwrap()),
+            (
+                client.try_clone().expect("a clone"),
+                server.try_clone().expect("a clone"),
+            ),
+            (
+                server.try_clone().expect("a clone"),
+                client.try_clone().expect("a clone"),
+            ),
         ] {
             let pattern = &pattern;
             scope.spawn(move || {
@@ -74,7 +100,7 @@ fn tcp_carries_its_octets_unharmed_both_ways() {
     });
     for backend in [&home_agent, &mobile_node] {
         settles(backend, &[]);
-        let traffic = backend.traffic(HOME.into()).expect("installed");
+        let traffic = backend.traffic(home.into()).expect("installed");
         assert!(
             traffic.bytes_in > OCTETS as u64 && traffic.bytes_out > OCTETS as u64,
             "{traffic:?}"

@@ -63,6 +63,7 @@ pub(super) fn admit(
             let found = shared.table.read().get(home).map(Arc::clone);
             let Some(entry) = found else {
                 let refusal = match is_forbidden(ip.destination) {
+                    true if is_membership_report(&ip) => Refusal::silent(Counter::MembershipReport),
                     true => Refusal::silent(Counter::ForbiddenDestination),
                     false => Refusal::told(Counter::UnboundHomeAddress, Complaint::HostUnreachable),
                 };
@@ -111,6 +112,12 @@ pub(super) fn admit(
         tunnel.state.limit_beyond(size);
     }
     Ok((entry, header, ip))
+}
+
+/// Whether the kernel tells the device's link which groups it has joined (RFC 3810, section 5): it
+/// joins some on every device that speaks IPv6.
+fn is_membership_report(ip: &Ip) -> bool {
+    ip.family() == Family::Ipv6 && ip.source.is_unspecified() && ip.destination.is_multicast()
 }
 
 /// RFC 5944, section 4.2.3: a packet tunnelled to the home address by the mobile node itself, and our

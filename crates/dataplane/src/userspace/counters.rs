@@ -58,6 +58,9 @@ counters! {
     SendFailed = "drop_send_failed",
     /// Out of the tunnel: the device did not take it.
     DeviceRefused = "drop_device_refused",
+    /// From the device: reports of multicast membership by this host itself, which has no address
+    /// there. They concern nobody behind a tunnel.
+    MembershipReport = "membership_reports_ignored",
     /// ICMP errors answered.
     IcmpSent = "icmp_errors_sent",
     /// ICMP errors not answered because of their rate.

@@ -1,7 +1,7 @@
 //! The TUN device.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mobility_protocol::Family;
 use netlink_packet_core::{
@@ -49,6 +49,10 @@ pub(super) fn open(config: &UserspaceConfig) -> Result<SyncDevice, Error> {
     }
     device.set_nonblocking(true).map_err(failed("configure"))?;
     device.enabled(true).map_err(failed("set up"))?;
+    if config.local.ipv6.is_some() {
+        // Setting it up has made it the device's own.
+        limit_ipv6(config).map_err(failed("set the MTU of IPv6 on"))?;
+    }
     Ok(device)
 }
 
@@ -109,18 +113,24 @@ const fn header_difference() -> u16 {
 /// The device has no link behind it on which anybody could answer: it needs no link-local address, and
 /// learns nothing from router advertisements.
 fn set_up_ipv6(config: &UserspaceConfig) -> io::Result<()> {
-    let settings = Path::new("/proc/sys/net/ipv6/conf").join(&config.device);
-    let mtu = mtu(config.mtu, Family::Ipv6).to_string();
     for (name, value) in [
         ("addr_gen_mode", "1"),
         ("accept_ra", "0"),
         ("accept_redirects", "0"),
         ("disable_ipv6", "0"),
-        ("mtu", &mtu),
     ] {
-        std::fs::write(settings.join(name), value)?;
+        std::fs::write(ipv6_settings(config).join(name), value)?;
     }
     Ok(())
+}
+
+fn limit_ipv6(config: &UserspaceConfig) -> io::Result<()> {
+    let mtu = mtu(config.mtu, Family::Ipv6);
+    std::fs::write(ipv6_settings(config).join("mtu"), mtu.to_string())
+}
+
+fn ipv6_settings(config: &UserspaceConfig) -> PathBuf {
+    Path::new("/proc/sys/net/ipv6/conf").join(&config.device)
 }
 
 /// The device carries IPv4 alone; without this the kernel's own router solicitations and multicast

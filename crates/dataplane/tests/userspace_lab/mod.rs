@@ -7,7 +7,9 @@
 //!  mn  eth1 10.2.0.2 ---- 10.2.0.1 /
 //! ```
 //!
-//! The router drops what comes from an address that is not of the network it comes from.
+//! The router drops what comes from an address that is not of the network it comes from. Every host has
+//! IPv6 as well: `10.1.0.2` is `2001:db8:1::2`, `203.0.113.1` is `2001:db8:f::1`, `198.51.100.7` is
+//! `2001:db8:c::7`, and so on; the home address is `2001:db8:4::5`.
 
 #![allow(
     clippy::allow_attributes,
@@ -20,20 +22,61 @@
     reason = "a lab that fails fails the test"
 )]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dataplane::Addresses;
 use dataplane::userspace::{Backend, Role, UserspaceConfig};
-use mobility_protocol::{DataplaneChange, Encapsulation, Tunnel, TunnelEndpoints};
+use mobility_protocol::{DataplaneChange, Encapsulation, Family, Tunnel, TunnelEndpoints};
 
 pub(crate) const HOME: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 5);
 pub(crate) const CARE_OF_1: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
 pub(crate) const CARE_OF_2: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 2);
 pub(crate) const AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub(crate) const CORRESPONDENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+pub(crate) const HOME_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 4, 0, 0, 0, 0, 5);
+pub(crate) const CARE_OF_1_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
+pub(crate) const CARE_OF_2_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2);
+pub(crate) const AGENT_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 1);
+pub(crate) const CORRESPONDENT_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 7);
+
+/// The addresses of one family.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) family: Family,
+    pub(crate) home: IpAddr,
+    pub(crate) care_of: [IpAddr; 2],
+    pub(crate) agent: IpAddr,
+    pub(crate) correspondent: IpAddr,
+    /// The mobile node's default routers.
+    pub(crate) routers: [&'static str; 2],
+    /// The word `ip` wants for this family.
+    pub(crate) ip: &'static str,
+}
+
+pub(crate) const IPV4: Plan = Plan {
+    family: Family::Ipv4,
+    home: IpAddr::V4(HOME),
+    care_of: [IpAddr::V4(CARE_OF_1), IpAddr::V4(CARE_OF_2)],
+    agent: IpAddr::V4(AGENT),
+    correspondent: IpAddr::V4(CORRESPONDENT),
+    routers: ["10.1.0.1", "10.2.0.1"],
+    ip: "ip -4",
+};
+
+pub(crate) const IPV6: Plan = Plan {
+    family: Family::Ipv6,
+    home: IpAddr::V6(HOME_6),
+    care_of: [IpAddr::V6(CARE_OF_1_6), IpAddr::V6(CARE_OF_2_6)],
+    agent: IpAddr::V6(AGENT_6),
+    correspondent: IpAddr::V6(CORRESPONDENT_6),
+    routers: ["2001:db8:1::1", "2001:db8:2::1"],
+    ip: "ip -6",
+};
 
 /// Whether namespaces can be made. Says loudly when not.
 pub(crate) fn possible() -> bool {
@@ -69,6 +112,8 @@ impl Namespace {
             thread: Some(thread),
             path,
         };
+        // A router whose link-local address is being tested for a second asks for no neighbour.
+        namespace.sysctl("net.ipv6.conf.default.accept_dad", "0");
         namespace.sh("ip link set lo up");
         namespace
     }
@@ -240,6 +285,19 @@ impl Lab {
         );
         for host in [&lab.router, &lab.cha] {
             host.sysctl("net.ipv4.ip_forward", "1");
+            host.sysctl("net.ipv6.conf.all.forwarding", "1");
+        }
+        for (host, interface, address) in [
+            (&lab.mn, "eth0", "2001:db8:1::2"),
+            (&lab.router, "access1", "2001:db8:1::1"),
+            (&lab.mn, "eth1", "2001:db8:2::2"),
+            (&lab.router, "access2", "2001:db8:2::1"),
+            (&lab.router, "core", "2001:db8:f::fe"),
+            (&lab.cha, "wan", "2001:db8:f::1"),
+            (&lab.cha, "lan", "2001:db8:c::1"),
+            (&lab.cn, "eth0", "2001:db8:c::7"),
+        ] {
+            host.sh(&format!("ip addr add {address}/64 dev {interface} nodad"));
         }
         for access in ["access1", "access2"] {
             lab.router
@@ -251,6 +309,17 @@ impl Lab {
             .sh("ip route add 198.51.100.0/24 via 203.0.113.1");
         lab.cha.sh("ip route add default via 203.0.113.254");
         lab.cn.sh("ip route add default via 198.51.100.1");
+        lab.mn.sh("ip route add default via 2001:db8:1::1 dev eth0
+                   ip route add default via 2001:db8:2::1 dev eth1 metric 2000");
+        lab.router
+            .sh("ip route add 2001:db8:c::/64 via 2001:db8:f::1
+                       nft 'table ip6 lab { chain strict {
+                           type filter hook prerouting priority 0;
+                           iifname access1 ip6 saddr 2001:db8::/32 ip6 saddr != 2001:db8:1::/64 drop;
+                           iifname access2 ip6 saddr 2001:db8::/32 ip6 saddr != 2001:db8:2::/64 drop;
+                       }; }'");
+        lab.cha.sh("ip route add default via 2001:db8:f::fe");
+        lab.cn.sh("ip route add default via 2001:db8:c::1");
         lab
     }
 
@@ -258,8 +327,9 @@ impl Lab {
     pub(crate) fn home_agent(&self) -> Backend {
         let backend = self
             .cha
-            .run(|| Backend::start(Role::HomeAgent, UserspaceConfig::home_agent(AGENT)));
-        self.cha.sh("ip route add 10.128.0.0/10 dev cha0");
+            .run(|| Backend::start(Role::HomeAgent, UserspaceConfig::home_agent(AGENTS)));
+        self.cha.sh("ip route add 10.128.0.0/10 dev cha0
+                     ip route add 2001:db8:4::/64 dev cha0");
         backend.expect("the home agent's backend")
     }
 
@@ -269,19 +339,23 @@ impl Lab {
             .mn
             .run(|| Backend::start(Role::MobileNode, UserspaceConfig::mobile_node()));
         self.mn.sh("ip addr replace 10.128.0.5/32 dev mn0
-                    ip route replace 198.51.100.7/32 dev mn0 src 10.128.0.5");
+                    ip route replace 198.51.100.7/32 dev mn0 src 10.128.0.5
+                    ip addr replace 2001:db8:4::5/128 dev mn0 nodad
+                    ip route replace 2001:db8:c::7/128 dev mn0 src 2001:db8:4::5");
         backend.expect("the mobile node's backend")
     }
 
-    /// Both backends, with one binding at the first care-of address.
+    /// Both backends, with one binding of each family at the first care-of address.
     pub(crate) fn bound(&self) -> (Backend, Backend) {
         let (home_agent, mobile_node) = (self.home_agent(), self.mobile_node());
-        home_agent
-            .apply(&install(tunnel(AGENT, CARE_OF_1)))
-            .expect("install");
-        mobile_node
-            .apply(&install(tunnel(CARE_OF_1, AGENT)))
-            .expect("install");
+        for Plan { agent, care_of, .. } in [IPV4, IPV6] {
+            home_agent
+                .apply(&install(tunnel(agent, care_of[0])))
+                .expect("install");
+            mobile_node
+                .apply(&install(tunnel(care_of[0], agent)))
+                .expect("install");
+        }
         (home_agent, mobile_node)
     }
 }
@@ -307,17 +381,27 @@ pub(crate) fn join(
     ));
 }
 
-pub(crate) fn tunnel(local: Ipv4Addr, remote: Ipv4Addr) -> Tunnel {
+const AGENTS: Addresses = Addresses {
+    ipv4: Some(AGENT),
+    ipv6: Some(AGENT_6),
+};
+
+pub(crate) fn tunnel(local: impl Into<IpAddr>, remote: impl Into<IpAddr>) -> Tunnel {
+    let (local, remote) = (local.into(), remote.into());
+    let (plan, encapsulation) = match local {
+        IpAddr::V4(_) => (IPV4, Encapsulation::IpInIp),
+        IpAddr::V6(_) => (IPV6, Encapsulation::Ip6InIp6),
+    };
     Tunnel {
-        home_address: HOME.into(),
+        home_address: plan.home.into(),
         endpoints: TunnelEndpoints {
-            local: local.into(),
-            remote: remote.into(),
+            local,
+            remote,
             interface: None,
         },
         former_remote: None,
-        encapsulation: Encapsulation::IpInIp,
-        correspondents: [IpAddr::from(CORRESPONDENT).into()].into_iter().collect(),
+        encapsulation,
+        correspondents: [plan.correspondent.into()].into_iter().collect(),
     }
 }
 
@@ -325,12 +409,12 @@ pub(crate) fn install(tunnel: Tunnel) -> DataplaneChange {
     DataplaneChange::Install(tunnel)
 }
 
-/// The counters that are not zero.
+/// The counters that are not zero, without what hosts say at their own times.
 pub(crate) fn counted(backend: &Backend) -> Vec<(&'static str, u64)> {
     backend
         .counters()
         .into_iter()
-        .filter(|(_, value)| *value != 0)
+        .filter(|(name, value)| *value != 0 && *name != "membership_reports_ignored")
         .collect()
 }
 
@@ -383,11 +467,16 @@ impl Namespace {
     /// Sends a packet as it is, whatever it claims to be, where its destination leads.
     pub(crate) fn forge(&self, packet: Vec<u8>) {
         self.run(move || {
+            let (domain, destination) = if packet[0] >> 4 == 6 {
+                let destination: [u8; 16] = packet[24..40].try_into().expect("an address");
+                (socket2::Domain::IPV6, IpAddr::from(destination))
+            } else {
+                let destination: [u8; 4] = packet[16..20].try_into().expect("an address");
+                (socket2::Domain::IPV4, IpAddr::from(destination))
+            };
             let raw =
-                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(255.into()))
-                    .expect("raw");
-            let destination = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
-            raw.send_to(&packet, &std::net::SocketAddrV4::new(destination, 0).into())
+                socket2::Socket::new(domain, socket2::Type::RAW, Some(255.into())).expect("raw");
+            raw.send_to(&packet, &SocketAddr::new(destination, 0).into())
                 .expect("send");
         });
     }
