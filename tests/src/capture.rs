@@ -1,6 +1,7 @@
 //! What was really on the wire: tcpdump writes it down, tshark judges it.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -68,6 +69,20 @@ impl Capture {
     /// How many captured packets satisfy `filter` (in tshark's words, empty for all).
     pub fn count(&self, filter: &str) -> Result<usize, LabError> {
         Ok(self.fields(filter, &["frame.number"])?.len())
+    }
+
+    /// The (outermost) source of every captured packet that satisfies `filter`.
+    pub fn sources(&self, filter: &str) -> Result<Vec<IpAddr>, LabError> {
+        self.fields(filter, &["ip.src", "ipv6.src"])?
+            .iter()
+            .map(|families| {
+                // Of a packet in a tunnel of the other family both are there: the outer one is the carrier's.
+                let found = families.iter().find_map(|values| values.split(',').next());
+                found
+                    .and_then(|value| value.parse().ok())
+                    .ok_or_else(|| LabError::Other(format!("no source in {families:?}")))
+            })
+            .collect()
     }
 
     /// The named fields of every captured packet that satisfies `filter`. A field that occurs several times in

@@ -3,17 +3,17 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::Ipv4Addr,
+    net::IpAddr,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 
-use crate::{LabError, Laptop, Node, Process, Site, process::Finished, programs, wait_for};
+use crate::{Family, LabError, Laptop, Node, Process, Site, process::Finished, programs, wait_for};
 
 /// How long a daemon may take to answer its first question.
 const START: Duration = Duration::from_secs(10);
@@ -27,15 +27,17 @@ const COMMAND: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct ChadSettings {
     /// The address `chad` listens on.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The pool.
-    pub pool: Ipv4Net,
+    pub pool: IpNet,
     /// `hold-down`, in seconds.
     pub hold_down: u32,
     /// The default lifetime, in seconds.
     pub lifetime: u32,
+    /// Where it also listens, and what it lends there: of the other family.
+    pub beside: Option<(IpAddr, IpNet)>,
     /// Whom it serves.
-    pub correspondents: Vec<Ipv4Net>,
+    pub correspondents: Vec<IpNet>,
     /// `[security] mode`: `open` or `authenticated`.
     pub mode: String,
     /// Anything else, appended to the file.
@@ -43,21 +45,43 @@ pub struct ChadSettings {
 }
 
 impl ChadSettings {
-    /// What fits a site.
+    /// What fits a site, in the story's family alone.
     #[must_use]
     pub fn of(site: &Site) -> ChadSettings {
         ChadSettings {
             address: site.agent,
             pool: site.pool,
+            beside: None,
             hold_down: 2,
             lifetime: 60,
-            correspondents: vec![Ipv4Net::from(site.address)],
+            correspondents: vec![IpNet::from(site.address)],
             mode: "open".to_owned(),
             more: String::new(),
         }
     }
 
+    /// What fits a site, in both families.
+    #[must_use]
+    pub fn of_both_families(site: &Site) -> ChadSettings {
+        let other = Family::of_this_story().other();
+        let mut settings = Self::of(site);
+        settings.beside = Some((site.agents.of(other), site.pools.of(other)));
+        settings
+            .correspondents
+            .push(IpNet::from(site.addresses.of(other)));
+        settings
+    }
+
     fn to_toml(&self, place: &str) -> String {
+        let (mut listen, mut pool) = (String::new(), String::new());
+        for (address, prefix) in [Some((self.address, self.pool)), self.beside]
+            .into_iter()
+            .flatten()
+        {
+            let family = Family::of(address);
+            listen.push_str(&format!("{family} = \"{address}\"\n"));
+            pool.push_str(&format!("{family} = [\"{prefix}\"]\n"));
+        }
         let correspondents: String = self
             .correspondents
             .iter()
@@ -65,13 +89,13 @@ impl ChadSettings {
             .collect();
         format!(
             "control = \"{place}/chad.sock\"\nstate = \"{place}/chad-state\"\n\
-             [listen]\nipv4 = \"{}\"\n\
-             [pool]\nipv4 = [\"{}\"]\nhold-down = \"{}s\"\n\
+             [listen]\n{listen}\
+             [pool]\n{pool}hold-down = \"{}s\"\n\
              [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
              [security]\nmode = \"{}\"\nlegacy-open = true\n\
              [dataplane]\nbackend = \"userspace\"\n\
              {correspondents}{}",
-            self.address, self.pool, self.hold_down, self.lifetime, self.mode, self.more
+            self.hold_down, self.lifetime, self.mode, self.more
         )
     }
 }
@@ -148,13 +172,13 @@ pub struct Status {
 pub struct Binding {
     /// The home address, none while the first request is under way.
     #[serde(default)]
-    pub choa: Option<Ipv4Addr>,
+    pub choa: Option<IpAddr>,
     /// The care-of address.
     #[serde(default)]
-    pub care_of: Option<Ipv4Addr>,
+    pub care_of: Option<IpAddr>,
     /// The corresponding home agent.
     #[serde(default)]
-    pub cha: Option<Ipv4Addr>,
+    pub cha: Option<IpAddr>,
     /// `registering`, `active`, `moving` or `releasing`.
     pub state: String,
     /// Whole seconds.
@@ -366,8 +390,8 @@ impl MobileAgent {
     /// Waits until there is an active binding with the agent at `agent` from the care-of address `care_of`.
     pub fn wait_for_binding(
         &self,
-        agent: Ipv4Addr,
-        care_of: Ipv4Addr,
+        agent: IpAddr,
+        care_of: IpAddr,
         bound: Duration,
     ) -> Result<Binding, LabError> {
         let fits = |binding: &&Binding| {
@@ -413,5 +437,36 @@ impl Deref for MobileAgent {
 impl DerefMut for MobileAgent {
     fn deref_mut(&mut self) -> &mut Daemon {
         &mut self.daemon
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chad_of_both_families_has_both_in_its_configuration() {
+        let prefix = |words: &str| words.parse::<IpNet>().unwrap_or_default();
+        let settings = ChadSettings {
+            address: IpAddr::from([203, 0, 113, 2]),
+            pool: prefix("10.128.0.0/16"),
+            beside: Some((
+                IpAddr::from([0x2001, 0xdb8, 3, 0, 0, 0, 0, 2]),
+                prefix("2001:db8:4::/64"),
+            )),
+            correspondents: vec![prefix("198.51.100.10/32"), prefix("2001:db8:2::a/128")],
+            hold_down: 2,
+            lifetime: 60,
+            mode: "open".to_owned(),
+            more: String::new(),
+        };
+        let text = settings.to_toml("/run/lab");
+        for part in [
+            "[listen]\nipv4 = \"203.0.113.2\"\nipv6 = \"2001:db8:3::2\"\n",
+            "[pool]\nipv4 = [\"10.128.0.0/16\"]\nipv6 = [\"2001:db8:4::/64\"]\nhold-down",
+            "[[correspondent]]\nprefix = \"2001:db8:2::a/128\"\n",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 }

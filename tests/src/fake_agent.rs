@@ -1,7 +1,7 @@
 //! A home agent that refuses, lies or stays silent. Written from RFC 5944 alone, without the project's own codec.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -44,9 +44,10 @@ impl FakeAgent {
     /// Listens on port 434 of `address`, which must be one of `node`'s.
     pub fn start(
         node: &Node,
-        address: Ipv4Addr,
+        address: IpAddr,
         behaviour: Behaviour,
     ) -> Result<FakeAgent, LabError> {
+        let address = of_mobile_ipv4(address)?;
         let agent = FakeAgent {
             requests: Arc::default(),
             closed: Arc::default(),
@@ -93,26 +94,32 @@ impl Drop for FakeAgent {
 }
 
 /// A Registration Request (RFC 5944 3.3) as a stranger would send it in open mode.
-#[must_use]
 pub fn registration_request(
-    home_address: Ipv4Addr,
-    home_agent: Ipv4Addr,
-    care_of_address: Ipv4Addr,
+    home_address: IpAddr,
+    home_agent: IpAddr,
+    care_of_address: IpAddr,
     lifetime: u16,
     identification: u64,
     identity: &str,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, LabError> {
     // D (co-located care-of address) and T (reverse tunnelling).
     let mut message = vec![1, 0x22];
     message.extend(lifetime.to_be_bytes());
     for address in [home_address, home_agent, care_of_address] {
-        message.extend(address.octets());
+        message.extend(of_mobile_ipv4(address)?.octets());
     }
     message.extend(identification.to_be_bytes());
     message.extend([131, u8::try_from(identity.len()).unwrap_or(u8::MAX)]);
     message.extend(identity.as_bytes().iter().take(255));
     authenticate(&mut message, OPEN_MODE_KEY);
-    message
+    Ok(message)
+}
+
+fn of_mobile_ipv4(address: IpAddr) -> Result<Ipv4Addr, LabError> {
+    match address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(_) => Err(LabError::Other(format!("{address} in Mobile IPv4"))),
+    }
 }
 
 fn answer(

@@ -5,7 +5,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{LabError, Node};
+use crate::{
+    LabError, Node,
+    family::{all_addresses, unmapped},
+};
 
 /// How often a throttled body grows.
 const TICK: Duration = Duration::from_millis(20);
@@ -43,7 +46,7 @@ impl HttpServer {
         let closed = Arc::new(AtomicBool::new(false));
         let (log, end) = (Arc::clone(&served), Arc::clone(&closed));
         node.run(move |_| {
-            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            let listener = TcpListener::bind(all_addresses(port))
                 .map_err(LabError::io(format!("listen on port {port}")))?;
             thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
@@ -104,7 +107,7 @@ pub fn body(offset: u64, length: usize) -> Vec<u8> {
 }
 
 fn serve(mut stream: &TcpStream, log: &Mutex<Vec<Served>>) -> std::io::Result<()> {
-    let peer = stream.peer_addr()?;
+    let peer = unmapped(stream.peer_addr()?);
     let number = {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         log.push(Served {

@@ -1,17 +1,24 @@
 //! The mobile node's machine, and how it is carried from network to network.
+//!
+//! Its IPv4 address and default route come from the lab, as from a DHCP client. IPv6 is the kernel's own business:
+//! duplicate address detection, then addresses and a default route by what the router advertises. What goes beyond
+//! the kernel is as NetworkManager does it: IPv6 is off on an interface without a network, and the default route by
+//! the network joined last is preferred.
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ipnet::Ipv4Net;
 
 use crate::{
-    AccessNetwork, LabError, Node,
-    internet::{EVERYWHERE, clone_file, host, net},
+    AccessNetwork, Family, LabError, Node, family::net, internet::clone_file, network::LinkAddress,
 };
+
+/// Detection of duplicates takes up to two seconds, as the kernel begins it after up to one.
+const CONFIGURED: Duration = Duration::from_secs(8);
 
 /// A laptop with two interfaces.
 pub struct Laptop {
@@ -42,9 +49,10 @@ impl Laptop {
         name: &str,
         number: u8,
         air: Node,
-        name_server: Ipv4Addr,
+        name_server: IpAddr,
     ) -> Result<Laptop, LabError> {
         let node = Node::new(name)?;
+        node.sysctl("net/ipv6/conf/default/accept_dad", "1")?;
         // As Debian's systemd sets it.
         node.sysctl("net/ipv4/conf/all/rp_filter", "0")?;
         node.sysctl("net/ipv4/conf/default/rp_filter", "2")?;
@@ -53,10 +61,13 @@ impl Laptop {
             let port = port(number, interface);
             air.run(move |network| network.cable(&port, &namespace, interface))?;
             node.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "2")?;
+            node.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "1")?;
         }
-        node.run(|network| {
+        let identifier = Ipv6Addr::from(u128::from(host_number(number)));
+        node.run(move |network| {
             for interface in Self::INTERFACES {
                 network.up(interface)?;
+                network.interface_identifier(interface, identifier)?;
             }
             Ok(())
         })?;
@@ -75,10 +86,33 @@ impl Laptop {
         &self.node
     }
 
-    /// The laptop's address in a network.
+    /// The laptop's address in a network, of the story's family.
     #[must_use]
-    pub fn address_in(&self, network: &AccessNetwork) -> Ipv4Addr {
-        host(network.prefix, 10 + self.number)
+    pub fn address_in(&self, network: &AccessNetwork) -> IpAddr {
+        self.address_of(network, Family::of_this_story())
+    }
+
+    /// The laptop's address of a family in a network. The IPv6 one is that which stays the same at each visit.
+    #[must_use]
+    pub fn address_of(&self, network: &AccessNetwork, family: Family) -> IpAddr {
+        network.prefixes.host(host_number(self.number)).of(family)
+    }
+
+    /// Every address that the laptop has now, usable or not, except loopback.
+    pub fn addresses(&self) -> Result<Vec<LinkAddress>, LabError> {
+        self.node.run(|network| network.addresses())
+    }
+
+    /// From now on uses IPv6 addresses while their detection of duplicates is under way (RFC 4429), or not.
+    pub fn be_optimistic(&self, optimistic: bool) -> Result<(), LabError> {
+        let value = if optimistic { "1" } else { "0" };
+        self.ipv6_sysctl("optimistic_dad", value)?;
+        self.ipv6_sysctl("use_optimistic", value)
+    }
+
+    /// From now on makes, and prefers, temporary IPv6 addresses beside the others (RFC 8981), or not.
+    pub fn use_temporary_addresses(&self, temporary: bool) -> Result<(), LabError> {
+        self.ipv6_sysctl("use_tempaddr", if temporary { "2" } else { "0" })
     }
 
     /// Break before make: leaves every network it is in, then arrives on `wlan0` in `network`. The instant is
@@ -107,46 +141,77 @@ impl Laptop {
         Ok((old, self.arrive(network, idle)?))
     }
 
-    /// Plugs `interface` into `network` with this laptop's address there and a default route that is preferred
-    /// to all earlier ones.
+    /// Plugs `interface` into `network`, with default routes that are preferred to all earlier ones, and waits until
+    /// the laptop's address of the story's family can be used. Gives the instant from which it could.
     pub fn arrive(&self, network: &AccessNetwork, interface: &str) -> Result<Instant, LabError> {
-        self.arrive_as(network, interface, self.address_in(network))
+        let usable = self.plug_in(network, interface)?;
+        match Family::of_this_story() {
+            Family::Ipv4 => Ok(usable),
+            Family::Ipv6 => self.wait_for_address(network, Family::Ipv6, CONFIGURED),
+        }
     }
 
-    /// As [`Laptop::arrive`], with an address of the caller's choice.
-    pub fn arrive_as(
-        &self,
-        network: &AccessNetwork,
-        interface: &str,
-        address: Ipv4Addr,
-    ) -> Result<Instant, LabError> {
+    /// As [`Laptop::arrive`], without waiting for IPv6. Gives the instant from which the IPv4 address could be used.
+    pub fn plug_in(&self, network: &AccessNetwork, interface: &str) -> Result<Instant, LabError> {
+        let attachment = {
+            let mut place = self.place();
+            place.moves += 1;
+            Attachment {
+                interface: interface.to_owned(),
+                address: net(
+                    network.prefixes.host(host_number(self.number)).ipv4,
+                    network.prefixes.ipv4.prefix_len(),
+                )?,
+                gateway: network.gateways.ipv4,
+                metric: 10_000_u32.saturating_sub(place.moves),
+            }
+        };
+        let (address, gateway, metric) =
+            (attachment.address, attachment.gateway, attachment.metric);
+        self.place().attached.push(attachment);
+        let settings = format!("net/ipv6/conf/{interface}");
+        self.node
+            .sysctl(&format!("{settings}/ra_defrtr_metric"), &metric.to_string())?;
+        self.node.sysctl(&format!("{settings}/disable_ipv6"), "0")?;
         let (port, bridge) = (port(self.number, interface), network.name.clone());
         self.air.run(move |air| {
             air.plug(&port, &bridge)?;
             air.up(&port)?;
             air.until_it_carries(&port)
         })?;
-        let mut place = self.place();
-        place.moves += 1;
-        let attachment = Attachment {
-            interface: interface.to_owned(),
-            address: net(address, network.prefix.prefix_len())?,
-            gateway: network.gateway,
-            metric: 10_000_u32.saturating_sub(place.moves),
-        };
-        let (interface, address) = (attachment.interface.clone(), attachment.address);
-        let (gateway, metric) = (attachment.gateway, attachment.metric);
-        place.attached.push(attachment);
-        drop(place);
-        self.node.run(move |network| {
+        let interface = interface.to_owned();
+        let usable = self.node.run(move |network| {
             network.until_it_carries(&interface)?;
             network.address(&interface, address)?;
-            network.route(EVERYWHERE, gateway, metric)?;
+            network.route(Family::Ipv4.everywhere(), gateway, metric)?;
             Ok(Instant::now())
+        })?;
+        // Not before: the kernel forgets addresses that it makes before it knows of the carrier.
+        network.advertiser.visitor_came();
+        Ok(usable)
+    }
+
+    /// Waits until the laptop's address of a family in `network` can be used. Gives the instant.
+    pub fn wait_for_address(
+        &self,
+        network: &AccessNetwork,
+        family: Family,
+        bound: Duration,
+    ) -> Result<Instant, LabError> {
+        let awaited = self.address_of(network, family);
+        let what = format!("{awaited} to be usable");
+        self.node.run(move |network| {
+            network.wait_for(&what, bound, |network| {
+                let usable = network
+                    .addresses()?
+                    .iter()
+                    .any(|found| found.address == awaited && found.usable);
+                Ok(usable.then(Instant::now))
+            })
         })
     }
 
-    /// Unplugs `interface`: the carrier goes, then, as a DHCP client would see to, address and route.
+    /// Unplugs `interface`: the carrier goes, then, as a network manager would see to, addresses and routes.
     pub fn leave(&self, interface: &str) -> Result<(), LabError> {
         let mut place = self.place();
         let Some(index) = place
@@ -162,10 +227,15 @@ impl Laptop {
         self.air.run(move |air| air.down(&port))?;
         self.node.run(move |network| {
             // The kernel takes the routes of an address along where it can; the explicit removal may find none.
-            let _gone_already =
-                network.remove_route(EVERYWHERE, attachment.gateway, attachment.metric);
+            let _gone_already = network.remove_route(
+                Family::Ipv4.everywhere(),
+                attachment.gateway,
+                attachment.metric,
+            );
             network.remove_address(&attachment.interface, attachment.address)
-        })
+        })?;
+        self.node
+            .sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "1")
     }
 
     /// Leaves every network.
@@ -176,11 +246,12 @@ impl Laptop {
         Ok(())
     }
 
-    /// Cuts the air without telling the laptop: carrier, address and route stay, nothing passes.
-    pub fn cut_silently(&self, network: &AccessNetwork, cut: bool) -> Result<(), LabError> {
-        let port = format!("{}-router", network.name);
-        self.air
-            .run(move |air| if cut { air.down(&port) } else { air.up(&port) })
+    fn ipv6_sysctl(&self, name: &str, value: &str) -> Result<(), LabError> {
+        for interface in Self::INTERFACES {
+            self.node
+                .sysctl(&format!("net/ipv6/conf/{interface}/{name}"), value)?;
+        }
+        Ok(())
     }
 
     fn place(&self) -> std::sync::MutexGuard<'_, Place> {
@@ -191,4 +262,9 @@ impl Laptop {
 /// The other end of a laptop's interface, in the air.
 fn port(number: u8, interface: &str) -> String {
     format!("l{number}-{interface}")
+}
+
+/// The laptop's place in the networks it visits.
+fn host_number(number: u8) -> u8 {
+    10 + number
 }

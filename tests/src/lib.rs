@@ -4,12 +4,14 @@
 //! process-id and mount namespaces of its own (and a user namespace when it is not root), every [`Node`] then
 //! owns a network namespace, and all of it is gone when the process ends, however it ends.
 
+pub mod advertiser;
 pub mod capture;
 pub mod chart;
 pub mod daemon;
 pub mod delay;
 pub mod error;
 pub mod fake_agent;
+pub mod family;
 pub mod figures;
 pub mod http;
 pub mod internet;
@@ -27,10 +29,12 @@ pub mod story;
 pub mod udp;
 pub mod wait;
 
+pub use advertiser::{Advertisement, Advertiser};
 pub use capture::Capture;
 pub use daemon::{AgentSettings, ChadSettings, HomeAgent, MobileAgent, Status};
 pub use error::{Failure, LabError, Told, ensure, fail};
 pub use fake_agent::{Behaviour, FakeAgent};
+pub use family::{Addresses, Family, Prefixes};
 pub use http::{HttpServer, Served};
 pub use internet::{AccessNetwork, Internet, Site, SiteKind};
 pub use laptop::Laptop;

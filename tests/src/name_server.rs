@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,15 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{LabError, Node};
+use crate::{
+    Addresses, Family, LabError, Node,
+    family::{all_addresses, unmapped},
+};
 
 const TYPE_A: u16 = 1;
 const TYPE_SOA: u16 = 6;
+const TYPE_AAAA: u16 = 28;
 
 /// The server. Names without a record do not exist (NXDOMAIN with a negative lifetime of one second).
 pub struct NameServer {
     node: Node,
-    address: Ipv4Addr,
+    addresses: Addresses,
     shared: Arc<Shared>,
 }
 
@@ -40,7 +44,7 @@ struct Zone {
 
 #[derive(Clone, Default)]
 struct Record {
-    addresses: Vec<Ipv4Addr>,
+    addresses: Vec<IpAddr>,
     lifetime: u32,
     delay: Duration,
     deaf: bool,
@@ -60,25 +64,25 @@ pub struct Query {
 }
 
 impl NameServer {
-    pub(crate) fn idle(node: Node, address: Ipv4Addr) -> NameServer {
+    pub(crate) fn idle(node: Node, addresses: Addresses) -> NameServer {
         NameServer {
             node,
-            address,
+            addresses,
             shared: Arc::default(),
         }
     }
 
     /// Starts the server on `node`, port 53 of UDP and TCP.
-    pub fn start(node: Node, address: Ipv4Addr) -> Result<NameServer, LabError> {
-        let server = NameServer::idle(node, address);
+    pub fn start(node: Node, addresses: Addresses) -> Result<NameServer, LabError> {
+        let server = NameServer::idle(node, addresses);
         server.revive()?;
         Ok(server)
     }
 
-    /// The server's address.
+    /// The server's address, of the story's family.
     #[must_use]
-    pub fn address(&self) -> Ipv4Addr {
-        self.address
+    pub fn address(&self) -> IpAddr {
+        self.addresses.of(Family::of_this_story())
     }
 
     /// The server's machine.
@@ -87,13 +91,13 @@ impl NameServer {
         &self.node
     }
 
-    /// Sets the address of a name, with a lifetime of a minute.
-    pub fn set(&self, name: &str, address: Ipv4Addr) {
-        self.set_with(name, &[address], 60);
+    /// Makes this the only address of a name, with a lifetime of a minute.
+    pub fn set(&self, name: &str, address: impl Into<IpAddr>) {
+        self.set_with(name, &[address.into()], 60);
     }
 
-    /// Sets the addresses of a name and their lifetime in seconds.
-    pub fn set_with(&self, name: &str, addresses: &[Ipv4Addr], lifetime: u32) {
+    /// Sets the addresses of a name, of either family, and their lifetime in seconds.
+    pub fn set_with(&self, name: &str, addresses: &[IpAddr], lifetime: u32) {
         let mut zone = self.zone();
         let record = zone.records.entry(name.to_ascii_lowercase()).or_default();
         record.addresses = addresses.to_vec();
@@ -129,13 +133,14 @@ impl NameServer {
         self.zone().queries.clone()
     }
 
-    /// How many questions there were for the addresses of a name.
+    /// How many questions there were for the addresses of a name, of the story's family.
     #[must_use]
     pub fn asked(&self, name: &str) -> usize {
+        let kind = kind_of(Family::of_this_story());
         self.zone()
             .queries
             .iter()
-            .filter(|query| query.name == name && query.kind == TYPE_A)
+            .filter(|query| query.name == name && query.kind == kind)
             .count()
     }
 
@@ -155,9 +160,9 @@ impl NameServer {
         let life = self.shared.life.fetch_add(1, Ordering::SeqCst) + 1;
         let shared = Arc::clone(&self.shared);
         self.node.run(move |_| {
-            let udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53))
-                .map_err(LabError::io("bind port 53 of UDP"))?;
-            let tcp = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 53))
+            let udp =
+                UdpSocket::bind(all_addresses(53)).map_err(LabError::io("bind port 53 of UDP"))?;
+            let tcp = TcpListener::bind(all_addresses(53))
                 .map_err(LabError::io("bind port 53 of TCP"))?;
             udp.set_read_timeout(Some(Duration::from_millis(20)))
                 .map_err(LabError::io("set a time-out"))?;
@@ -196,7 +201,7 @@ impl Shared {
         zone.queries.push(Query {
             name: question.name.clone(),
             kind: question.kind,
-            from,
+            from: unmapped(from),
             at: Instant::now(),
         });
         let record = zone
@@ -296,11 +301,11 @@ impl Question {
 
     fn reply(&self, query: &[u8], record: &Record) -> Vec<u8> {
         let exists = !record.addresses.is_empty();
-        let answers = if self.kind == TYPE_A {
-            record.addresses.as_slice()
-        } else {
-            &[]
-        };
+        let answers: Vec<&IpAddr> = record
+            .addresses
+            .iter()
+            .filter(|address| kind_of(Family::of(**address)) == self.kind)
+            .collect();
         let mut reply = query.get(..2).unwrap_or_default().to_vec();
         let recursion_desired = query.get(2).copied().unwrap_or_default() & 1;
         // QR and AA, RA; NXDOMAIN where nothing has that name.
@@ -311,15 +316,33 @@ impl Question {
         reply.extend([0, u8::from(count == 0), 0, 0]);
         reply.extend(query.get(12..self.end).unwrap_or_default());
         for address in answers {
-            reply.extend([0xc0, 12, 0, 1, 0, 1]);
+            reply.extend([0xc0, 12]);
+            reply.extend(self.kind.to_be_bytes());
+            reply.extend([0, 1]);
             reply.extend(record.lifetime.to_be_bytes());
-            reply.extend([0, 4]);
-            reply.extend(address.octets());
+            match address {
+                IpAddr::V4(address) => {
+                    reply.extend([0, 4]);
+                    reply.extend(address.octets());
+                }
+                IpAddr::V6(address) => {
+                    reply.extend([0, 16]);
+                    reply.extend(address.octets());
+                }
+            }
         }
         if count == 0 {
             reply.extend(start_of_authority());
         }
         reply
+    }
+}
+
+/// The record type of addresses of a family.
+fn kind_of(family: Family) -> u16 {
+    match family {
+        Family::Ipv4 => TYPE_A,
+        Family::Ipv6 => TYPE_AAAA,
     }
 }
 

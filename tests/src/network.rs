@@ -1,23 +1,28 @@
 //! The network of one node, shaped over rtnetlink from the node's own thread.
 
-use std::{fs::File, net::Ipv4Addr, os::fd::AsRawFd};
+mod routes;
 
-use futures::TryStreamExt;
-use ipnet::Ipv4Net;
+use std::{
+    fs::File,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, TryStreamExt};
+use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
-    AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, MulticastGroup,
+    new_multicast_connection,
     packet_route::{
-        AddressFamily,
-        address::AddressAttribute,
-        link::{LinkAttribute, State},
-        route::{RouteMessage, RouteType},
-        rule::RuleAction,
+        address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
+        link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkMessage, State},
     },
 };
 use tokio::runtime::Runtime;
 
-use crate::{LabError, stage::BOUND, wait::wait_for};
+use crate::{LabError, stage::BOUND, wait::patience};
 
 /// Verbs on one node's links, addresses and routes. Each returns when the kernel has acknowledged.
 pub struct Network {
@@ -105,25 +110,9 @@ impl Network {
     /// Waits until a link that was taken up carries packets: the kernel attends to that later, in a thread of its
     /// own, and drops without a word what is sent before.
     pub fn until_it_carries(&self, link: &str) -> Result<(), LabError> {
-        let index = self.index(link)?;
-        wait_for(&format!("{link} to carry packets"), BOUND, || {
-            self.runtime.block_on(async {
-                let message = self
-                    .handle
-                    .link()
-                    .get()
-                    .match_index(index)
-                    .execute()
-                    .try_next()
-                    .await
-                    .map_err(LabError::netlink(format!("look at {link}")))?;
-                let carries = message.is_some_and(|message| {
-                    message
-                        .attributes
-                        .contains(&LinkAttribute::OperState(State::Up))
-                });
-                Ok(carries.then_some(()))
-            })
+        let carries = LinkAttribute::OperState(State::Up);
+        self.wait_for(&format!("{link} to carry packets"), BOUND, |network| {
+            Ok(network.attributes(link)?.contains(&carries).then_some(()))
         })
     }
 
@@ -145,55 +134,101 @@ impl Network {
         )
     }
 
-    /// Adds an address with its prefix length.
-    pub fn address(&self, link: &str, address: Ipv4Net) -> Result<(), LabError> {
-        let index = self.index(link)?;
-        self.runtime.block_on(async {
-            self.handle
-                .address()
-                .add(index, address.addr().into(), address.prefix_len())
-                .execute()
-                .await
-                .map_err(LabError::netlink(format!("add {address} to {link}")))
-        })
+    /// Adds an address with its prefix length, which can be used at once.
+    pub fn address(&self, link: &str, address: impl Into<IpNet>) -> Result<(), LabError> {
+        let (index, address) = (self.index(link)?, address.into());
+        let (local, length) = (address.addr(), address.prefix_len());
+        let mut add = self.handle.address().add(index, local, length);
+        add.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        self.block_on(add.execute(), format!("add {address} to {link}"))
     }
 
     /// Takes an address from a link.
-    pub fn remove_address(&self, link: &str, address: Ipv4Net) -> Result<(), LabError> {
-        let message = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(self.index(link)?)
-            .address(address.addr(), address.prefix_len())
-            .build();
-        self.runtime.block_on(async {
-            self.handle
-                .address()
-                .del(message)
-                .execute()
-                .await
-                .map_err(LabError::netlink(format!("remove {address} from {link}")))
-        })
+    pub fn remove_address(&self, link: &str, address: impl Into<IpNet>) -> Result<(), LabError> {
+        let (index, address) = (self.index(link)?, address.into());
+        let message = match address {
+            IpNet::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(index)
+                .address(address.addr(), address.prefix_len())
+                .build(),
+            IpNet::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(index)
+                .address(address.addr(), address.prefix_len())
+                .build(),
+        };
+        self.block_on(
+            self.handle.address().del(message).execute(),
+            format!("remove {address} from {link}"),
+        )
     }
 
-    /// Every IPv4 address of the node except loopback, with its link's index.
-    pub fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr)>, LabError> {
-        let mut found = Vec::new();
-        self.runtime.block_on(async {
-            let mut dump = self.handle.address().get().execute();
-            while let Some(message) = dump
-                .try_next()
-                .await
-                .map_err(LabError::netlink("list addresses"))?
-            {
-                for attribute in &message.attributes {
-                    if let AddressAttribute::Local(std::net::IpAddr::V4(address)) = attribute
-                        && !address.is_loopback()
-                    {
-                        found.push((message.header.index, *address));
-                    }
+    /// Every address of the node except loopback.
+    pub fn addresses(&self) -> Result<Vec<LinkAddress>, LabError> {
+        let dump = self.handle.address().get().execute();
+        let messages: Vec<AddressMessage> = self.block_on(dump.try_collect(), "list addresses")?;
+        Ok(messages.iter().filter_map(LinkAddress::of).collect())
+    }
+
+    /// A link's hardware address.
+    pub fn hardware_address(&self, link: &str) -> Result<Vec<u8>, LabError> {
+        self.attributes(link)?
+            .into_iter()
+            .find_map(|attribute| {
+                if let LinkAttribute::Address(address) = attribute {
+                    Some(address)
+                } else {
+                    None
                 }
+            })
+            .ok_or_else(|| LabError::Other(format!("{link} has no hardware address")))
+    }
+
+    /// Sets the lower half of the addresses that a link makes of advertised prefixes.
+    pub fn interface_identifier(&self, link: &str, identifier: Ipv6Addr) -> Result<(), LabError> {
+        let message = LinkUnspec::new_with_index(self.index(link)?)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(
+                vec![AfSpecInet6::Token(identifier)],
+            )]))
+            .build();
+        self.set(message, format!("set the interface identifier of {link}"))
+    }
+
+    /// Looks whether `look` yields a value, again at each change of a link or an address.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        bound: Duration,
+        look: impl Fn(&Network) -> Result<Option<T>, LabError>,
+    ) -> Result<T, LabError> {
+        let bound = bound * patience();
+        let started = Instant::now();
+        let (connection, _own_handle, mut events) = {
+            let _entered = self.runtime.enter();
+            new_multicast_connection(&[
+                MulticastGroup::Link,
+                MulticastGroup::Ipv4Ifaddr,
+                MulticastGroup::Ipv6Ifaddr,
+            ])
+            .map_err(LabError::io("listen to the kernel's changes"))?
+        };
+        let listening = self.runtime.spawn(connection);
+        let found = loop {
+            match look(self) {
+                Ok(Some(value)) => break Ok(value),
+                Err(error) => break Err(error),
+                Ok(None) => {}
             }
-            Ok(found)
-        })
+            let left = bound.saturating_sub(started.elapsed());
+            let event = async { tokio::time::timeout(left, events.next()).await };
+            if !matches!(self.runtime.block_on(event), Ok(Some(_))) {
+                break Err(LabError::TimedOut {
+                    what: what.to_owned(),
+                    seconds: bound.as_secs_f64(),
+                });
+            }
+        };
+        listening.abort();
+        found
     }
 
     /// The names of all links.
@@ -217,92 +252,18 @@ impl Network {
         })
     }
 
-    /// Adds a route through a gateway; `0.0.0.0/0` is the default route. A smaller metric is preferred.
-    pub fn route(&self, to: Ipv4Net, gateway: Ipv4Addr, metric: u32) -> Result<(), LabError> {
-        let message = via(to, gateway, metric);
-        self.runtime.block_on(async {
-            self.handle
-                .route()
-                .add(message)
-                .execute()
-                .await
-                .map_err(LabError::netlink(format!("add route {to} via {gateway}")))
-        })
+    fn attributes(&self, link: &str) -> Result<Vec<LinkAttribute>, LabError> {
+        let index = self.index(link)?;
+        let dump = self.handle.link().get().match_index(index).execute();
+        let messages: Vec<LinkMessage> =
+            self.block_on(dump.try_collect(), format!("look at {link}"))?;
+        Ok(messages
+            .into_iter()
+            .flat_map(|message| message.attributes)
+            .collect())
     }
 
-    /// Removes a route that [`Network::route`] added.
-    pub fn remove_route(
-        &self,
-        to: Ipv4Net,
-        gateway: Ipv4Addr,
-        metric: u32,
-    ) -> Result<(), LabError> {
-        let message = via(to, gateway, metric);
-        self.runtime.block_on(async {
-            self.handle
-                .route()
-                .del(message)
-                .execute()
-                .await
-                .map_err(LabError::netlink(format!(
-                    "remove route {to} via {gateway}"
-                )))
-        })
-    }
-
-    /// Sends everything that comes in by `link` to `table`, whose only route is the default route to `device`.
-    pub fn divert(&self, link: &str, table: u32, device: &str) -> Result<(), LabError> {
-        let index = self.index(device)?;
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .output_interface(index)
-            .table_id(table)
-            .build();
-        self.runtime.block_on(async {
-            self.handle
-                .route()
-                .add(route)
-                .replace()
-                .execute()
-                .await
-                .map_err(LabError::netlink("add the detour"))?;
-            self.handle
-                .rule()
-                .add()
-                .v4()
-                .input_interface(link)
-                .table_id(table)
-                .priority(100)
-                .action(RuleAction::ToTable)
-                .execute()
-                .await
-                .map_err(LabError::netlink(format!("divert {link}")))
-        })
-    }
-
-    /// Every IPv4 route outside the local table, as the kernel's messages.
-    pub fn routes(&self) -> Result<Vec<RouteMessage>, LabError> {
-        let mut message = RouteMessage::default();
-        message.header.address_family = AddressFamily::Inet;
-        self.runtime.block_on(async {
-            let dump = self.handle.route().get(message).execute();
-            let all: Vec<RouteMessage> = dump
-                .try_collect()
-                .await
-                .map_err(LabError::netlink("list routes"))?;
-            Ok(all
-                .into_iter()
-                .filter(|route| {
-                    !matches!(route.header.kind, RouteType::Local | RouteType::Broadcast)
-                })
-                .collect())
-        })
-    }
-
-    fn set(
-        &self,
-        message: rtnetlink::packet_route::link::LinkMessage,
-        what: String,
-    ) -> Result<(), LabError> {
+    fn set(&self, message: LinkMessage, what: String) -> Result<(), LabError> {
         self.runtime.block_on(async {
             self.handle
                 .link()
@@ -312,12 +273,51 @@ impl Network {
                 .map_err(LabError::netlink(what))
         })
     }
+
+    fn block_on<T>(
+        &self,
+        asked: impl Future<Output = Result<T, rtnetlink::Error>>,
+        what: impl Into<String>,
+    ) -> Result<T, LabError> {
+        self.runtime
+            .block_on(asked)
+            .map_err(LabError::netlink(what))
+    }
 }
 
-fn via(to: Ipv4Net, gateway: Ipv4Addr, metric: u32) -> RouteMessage {
-    RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(to.network(), to.prefix_len())
-        .gateway(gateway)
-        .priority(metric)
-        .build()
+/// An address of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkAddress {
+    /// The link's index.
+    pub link: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Whether programs can use it: duplicate address detection has not to be waited for, and did not fail.
+    pub usable: bool,
+    /// Whether its preferred lifetime is over.
+    pub deprecated: bool,
+}
+
+impl LinkAddress {
+    fn of(message: &AddressMessage) -> Option<LinkAddress> {
+        let address = message.attributes.iter().find_map(|attribute| {
+            // IPv6 has no local address beside this one unless there is a peer.
+            if let AddressAttribute::Local(address) | AddressAttribute::Address(address) = attribute
+            {
+                Some(*address)
+            } else {
+                None
+            }
+        })?;
+        let flags = message.header.flags;
+        let has = |flag| flags.contains(flag);
+        Some(LinkAddress {
+            link: message.header.index,
+            address,
+            usable: !has(AddressHeaderFlags::Dadfailed)
+                && (!has(AddressHeaderFlags::Tentative) || has(AddressHeaderFlags::Optimistic)),
+            deprecated: has(AddressHeaderFlags::Deprecated),
+        })
+        .filter(|found| !found.address.is_loopback())
+    }
 }

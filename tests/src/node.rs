@@ -143,6 +143,9 @@ fn begin(directory: &Path) -> Result<(Network, File), LabError> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
         .map_err(LabError::errno("unshare the node's namespaces"))?;
     furnish(directory)?;
+    // The lab's addresses are its own choice: only laptops look for others who might have them.
+    let detection = "/proc/sys/net/ipv6/conf/default/accept_dad";
+    fs::write(detection, "0").map_err(LabError::io(format!("write 0 to {detection}")))?;
     let network = Network::open()?;
     network.up("lo")?;
     let namespace = File::open("/proc/thread-self/ns/net")

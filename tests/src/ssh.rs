@@ -2,7 +2,7 @@
 
 use std::{fs, net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use crate::{LabError, Node, Process, wait_for};
+use crate::{Family, LabError, Node, Process, wait_for};
 
 const START: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ impl SshServer {
         write(
             "sshd_config",
             format!(
-                "Port 22\nAddressFamily inet\nHostKey {place}/host_key\nAuthorizedKeysFile {place}/authorized_keys\n\
+                "Port 22\nHostKey {place}/host_key\nAuthorizedKeysFile {place}/authorized_keys\n\
                  PidFile none\nUsePAM no\nStrictModes no\nUseDNS no\nPermitRootLogin yes\nPasswordAuthentication no\n\
                  PermitUserRC no\nPrintMotd no\n"
             ),
@@ -69,7 +69,7 @@ impl SshServer {
                 "-F",
                 "none",
                 "-T",
-                "-4",
+                Family::of_this_story().option(),
                 "-l",
                 "root",
                 "-o",

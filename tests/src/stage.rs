@@ -2,17 +2,16 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::Path,
     time::{Duration, Instant},
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use crate::{
-    AccessNetwork, AgentSettings, ChadSettings, Failure, HomeAgent, Internet, LabError, Laptop,
-    MobileAgent, Node, Site, SiteKind, daemon::Binding, internet::net, process::Invocation,
-    wait_for,
+    AccessNetwork, AgentSettings, ChadSettings, Failure, Family, HomeAgent, Internet, LabError,
+    Laptop, MobileAgent, Node, Site, SiteKind, daemon::Binding, process::Invocation, wait_for,
 };
 
 /// How long anything on the stage may take that should take milliseconds.
@@ -83,7 +82,7 @@ impl Stage {
 
     /// Moves the laptop to the other network, break before make. Gives its new address and the instant from
     /// which that was usable.
-    pub fn move_on(&mut self) -> Result<(Ipv4Addr, Instant), LabError> {
+    pub fn move_on(&mut self) -> Result<(IpAddr, Instant), LabError> {
         self.in_train = !self.in_train;
         let network = self.network().clone();
         let usable = self.laptop.move_to(&network)?;
@@ -92,7 +91,7 @@ impl Stage {
 
     /// Moves the laptop to the other network, make before break: leaves the old one when the binding is at the
     /// new one.
-    pub fn glide_on(&mut self) -> Result<(Ipv4Addr, Instant), LabError> {
+    pub fn glide_on(&mut self) -> Result<(IpAddr, Instant), LabError> {
         self.in_train = !self.in_train;
         let network = self.network().clone();
         let (old, usable) = self.laptop.also_join(&network)?;
@@ -103,7 +102,7 @@ impl Stage {
     }
 
     /// Moves the laptop and waits until the binding is at its new address.
-    pub fn move_and_wait(&mut self) -> Result<Ipv4Addr, LabError> {
+    pub fn move_and_wait(&mut self) -> Result<IpAddr, LabError> {
         let (address, _) = self.move_on()?;
         self.wait_for_binding_at(address)?;
         Ok(address)
@@ -121,12 +120,12 @@ impl Stage {
 
     /// The laptop's address now.
     #[must_use]
-    pub fn care_of(&self) -> Ipv4Addr {
+    pub fn care_of(&self) -> IpAddr {
         self.laptop.address_in(self.network())
     }
 
     /// Waits until the laptop's binding with the site is active at `care_of`.
-    pub fn wait_for_binding_at(&self, care_of: Ipv4Addr) -> Result<Binding, LabError> {
+    pub fn wait_for_binding_at(&self, care_of: IpAddr) -> Result<Binding, LabError> {
         self.agent.wait_for_binding(self.site.agent, care_of, BOUND)
     }
 
@@ -143,7 +142,7 @@ impl Stage {
     /// Whether an address is of the site's pool.
     #[must_use]
     pub fn is_lent(&self, address: IpAddr) -> bool {
-        matches!(address, IpAddr::V4(address) if self.site.pool.contains(&address))
+        self.site.pool.contains(&address)
     }
 }
 
@@ -151,11 +150,12 @@ impl Stage {
 pub fn own_prefix(
     internet: &Internet,
     node: &Node,
-    next_hop: Ipv4Addr,
-    prefix: Ipv4Net,
+    next_hop: IpAddr,
+    prefix: IpNet,
 ) -> Result<(), LabError> {
-    let first = net(prefix.addr(), prefix.prefix_len())?;
-    node.run(move |network| network.address("lo", first))?;
+    // IPv6 would let programs bind only those of them that an interface has.
+    node.sysctl("net/ipv6/ip_nonlocal_bind", "1")?;
+    node.run(move |network| network.own_prefix(prefix))?;
     internet
         .core()
         .run(move |network| network.route(prefix.trunc(), next_hop, 0))
@@ -200,8 +200,9 @@ pub fn check_body(file: &Path, octets: usize) -> Result<(), Failure> {
     }
 }
 
-/// Everything about a node's IPv4 that our daemons could leave behind: links, addresses, rules, routes, filters,
-/// the interfaces' sysctls, the resolver.
+/// Everything on a node that our daemons could leave behind: links, addresses, rules, routes, filters, the
+/// interfaces' sysctls, the resolver. Addresses and routes are those of the story's family, as the laptop waits for
+/// its IPv6 addresses only in stories of that family.
 pub fn footprint(node: &Node) -> Result<String, LabError> {
     let mut text = String::new();
     // Names alone: the kernel reports a link's operational state some time after the link itself.
@@ -209,10 +210,12 @@ pub fn footprint(node: &Node) -> Result<String, LabError> {
         "# links {}\n",
         node.run(|network| network.links())?.join(" ")
     ));
-    let commands: [&[&str]; 4] = [
-        &["ip", "-4", "-o", "addr"],
+    let family = Family::of_this_story().option();
+    let commands: [&[&str]; 5] = [
+        &["ip", family, "-o", "addr"],
         &["ip", "-4", "rule"],
-        &["ip", "-4", "route", "show", "table", "all"],
+        &["ip", "-6", "rule"],
+        &["ip", family, "route", "show", "table", "all"],
         &["nft", "list", "ruleset"],
     ];
     for command in commands {
@@ -222,7 +225,11 @@ pub fn footprint(node: &Node) -> Result<String, LabError> {
             .args(arguments)
             .finish(BOUND)?
             .success()?;
-        text.push_str(&format!("# {}\n{}", command.join(" "), finished.stdout));
+        text.push_str(&format!("# {}\n", command.join(" ")));
+        for line in finished.stdout.lines() {
+            text.push_str(&without_seconds(line));
+            text.push('\n');
+        }
     }
     text.push_str(&node.run(|_| sysctls())?);
     text.push_str("# resolv.conf\n");
@@ -230,8 +237,31 @@ pub fn footprint(node: &Node) -> Result<String, LabError> {
     Ok(text)
 }
 
+/// A line of ip without the lifetimes of what a router advertised.
+fn without_seconds(line: &str) -> String {
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    for word in ["valid_lft", "preferred_lft", "expires"] {
+        if let Some(at) = words.iter().position(|found| *found == word) {
+            words.drain(at..words.len().min(at + 2));
+        }
+    }
+    words.join(" ")
+}
+
 fn sysctls() -> Result<String, LabError> {
-    let root = Path::new("/proc/sys/net/ipv4/conf");
+    let mut text = sysctls_of("/proc/sys/net/ipv4/conf")?;
+    text.push_str(&sysctls_of("/proc/sys/net/ipv6/conf")?);
+    text.push_str(&format!(
+        "ip_forward {}\n",
+        fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+            .unwrap_or_default()
+            .trim()
+    ));
+    Ok(text)
+}
+
+fn sysctls_of(root: &str) -> Result<String, LabError> {
+    let root = Path::new(root);
     let list = |path: &Path| -> Result<Vec<std::path::PathBuf>, LabError> {
         let mut found: Vec<_> = fs::read_dir(path)
             .map_err(LabError::io(format!("list {}", path.display())))?
@@ -241,7 +271,7 @@ fn sysctls() -> Result<String, LabError> {
         found.sort();
         Ok(found)
     };
-    let mut text = "# sysctls\n".to_owned();
+    let mut text = format!("# {}\n", root.display());
     for interface in list(root)? {
         for file in list(&interface)? {
             if let Ok(value) = fs::read_to_string(&file) {
@@ -253,12 +283,6 @@ fn sysctls() -> Result<String, LabError> {
             }
         }
     }
-    text.push_str(&format!(
-        "ip_forward {}\n",
-        fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
-            .unwrap_or_default()
-            .trim()
-    ));
     Ok(text)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{LabError, Node};
+use crate::{
+    Family, LabError, Node,
+    family::{all_addresses, unmapped},
+};
 
 /// Sends every datagram back to where it came from; remembers the senders. Closes when dropped.
 pub struct Echo {
@@ -26,7 +29,7 @@ impl Echo {
         let closed = Arc::new(AtomicBool::new(false));
         let (log, end) = (Arc::clone(&peers), Arc::clone(&closed));
         node.run(move |_| {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))
+            let socket = UdpSocket::bind(all_addresses(port))
                 .map_err(LabError::io(format!("bind port {port} of UDP")))?;
             socket
                 .set_read_timeout(Some(Duration::from_millis(50)))
@@ -38,8 +41,8 @@ impl Echo {
                         continue;
                     };
                     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                    if !log.contains(&from) {
-                        log.push(from);
+                    if !log.contains(&unmapped(from)) {
+                        log.push(unmapped(from));
                     }
                     drop(log);
                     let _lost = socket.send_to(&buffer[..length], from);
@@ -74,8 +77,7 @@ pub fn send_all(
     gap: Duration,
 ) -> Result<(), LabError> {
     node.run(move |_| {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-            .map_err(LabError::io("open a UDP socket"))?;
+        let socket = open_towards(to.ip())?;
         for datagram in datagrams {
             match socket.send_to(&datagram, to) {
                 // An ICMP answer to an earlier datagram is reported here.
@@ -103,8 +105,7 @@ pub fn exchange(
     bound: Duration,
 ) -> Result<Option<Vec<u8>>, LabError> {
     node.run(move |_| {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-            .map_err(LabError::io("open a UDP socket"))?;
+        let socket = open_towards(to.ip())?;
         socket
             .set_read_timeout(Some(bound))
             .map_err(LabError::io("set a time-out"))?;
@@ -143,7 +144,7 @@ impl Probes {
     pub fn start(
         client: &Node,
         server: &Node,
-        address: Ipv4Addr,
+        address: IpAddr,
         port: u16,
         direction: Direction,
         interval: Duration,
@@ -154,7 +155,7 @@ impl Probes {
             closed: Arc::default(),
         };
         let far = server.run(move |_| {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))
+            let socket = UdpSocket::bind(all_addresses(port))
                 .map_err(LabError::io("bind the probes' port"))?;
             socket
                 .set_read_timeout(Some(Duration::from_millis(100)))
@@ -162,8 +163,7 @@ impl Probes {
             Ok(socket)
         })?;
         let near = client.run(move |_| {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-                .map_err(LabError::io("open a UDP socket"))?;
+            let socket = open_towards(address)?;
             socket
                 .connect((address, port))
                 .map_err(LabError::io(format!("connect to {address}:{port}")))?;
@@ -230,6 +230,12 @@ impl Drop for Probes {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::SeqCst);
     }
+}
+
+/// A socket that chooses its own source address for what it sends to `address`.
+fn open_towards(address: IpAddr) -> Result<UdpSocket, LabError> {
+    UdpSocket::bind((Family::of(address).unspecified(), 0))
+        .map_err(LabError::io("open a UDP socket"))
 }
 
 fn send_probes(

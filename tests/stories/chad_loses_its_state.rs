@@ -28,7 +28,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         // RFC 5944 5.7: seconds since 1900 in the upper half.
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 2_208_988_800;
         let request =
-            registration_request(lent, agent, stranger_address, 60, seconds << 32, identity);
+            registration_request(lent, agent, stranger_address, 60, seconds << 32, identity)?;
         let reply = udp::exchange(
             stranger.node(),
             (agent, 434).into(),

@@ -26,7 +26,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         .finish(BOUND)?;
     fetch(&stage)?;
     let while_full = web.served().last().map(|served| served.peer.ip());
-    ensure(while_full == Some(stage.care_of().into()), || {
+    ensure(while_full == Some(stage.care_of()), || {
         format!("while full it came from {while_full:?}")
     })?;
     let status = stage.chad.status()?;

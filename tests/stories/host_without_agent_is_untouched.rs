@@ -2,11 +2,14 @@
 
 use lab::{Capture, HttpServer, SiteKind, Stage, Story, Told, ensure, stage::BOUND};
 
+/// Signalling and tunnels of both families.
+const OURS: &str = "ip proto 4 or ip proto 41 or ip6 proto 4 or ip6 proto 41 or ip6 proto 135 or port 434 or port 4191";
+
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
     let plain = stage.internet.site("plain.example", SiteKind::Plain)?;
     let web = HttpServer::start(&plain.server, 80)?;
-    let mut capture = Capture::start(stage.laptop.node(), "any", "ip proto 4 or udp port 434")?;
+    let mut capture = Capture::start(stage.laptop.node(), "any", OURS)?;
     stage
         .curl(&["-o", "/dev/null", "http://plain.example/300000"])
         .finish(BOUND)?

@@ -4,15 +4,19 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use lab::{
-    AgentSettings, Failure, HttpServer, MobileAgent, Node, Stage, Story, Told, ensure,
-    internet::AccessNetwork, stage::BOUND,
+    AgentSettings, Failure, Family, HttpServer, MobileAgent, Node, Stage, Story, Told, ensure,
+    stage::BOUND,
 };
 
-const FIXED: &str = "10.128.0.9";
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const OTHER_KEY: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
 
 pub(crate) fn tell(story: &Story) -> Told {
+    let fixed: std::net::IpAddr = match Family::of_this_story() {
+        Family::Ipv4 => "10.128.0.9",
+        Family::Ipv6 => "2001:db8:4::9",
+    }
+    .parse()?;
     let keys = Path::new("/run/lab");
     let (ours, other) = (keys.join("laptop.key"), keys.join("other.key"));
     write_key(&ours, KEY)?;
@@ -21,7 +25,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         |chad| {
             chad.mode = "authenticated".to_owned();
             chad.more = format!(
-                "[[mobile-node]]\nidentity = \"laptop@example.org\"\naddress = \"{FIXED}\"\nspi = 256\n\
+                "[[mobile-node]]\nidentity = \"laptop@example.org\"\naddress = \"{fixed}\"\nspi = 256\n\
                  algorithm = \"hmac-sha256\"\nkey-file = \"{}\"\n",
                 ours.display()
             );
@@ -38,7 +42,6 @@ pub(crate) fn tell(story: &Story) -> Told {
         .curl(&["-o", "/dev/null", "http://server.example/1000"])
         .finish(BOUND)?
         .success()?;
-    let fixed: std::net::IpAddr = FIXED.parse()?;
     ensure(web.peers() == [fixed], || {
         format!("the server saw {:?}", web.peers())
     })?;
@@ -54,7 +57,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         let agent = MobileAgent::start_with(&visitor, &settings)?;
         fetch(visitor.node())?;
         let from = web.served().last().map(|served| served.peer.ip());
-        ensure(from == Some(address(&visitor, &stage.cafe)), || {
+        ensure(from == Some(visitor.address_in(&stage.cafe)), || {
             format!("the {name} came from {from:?}")
         })?;
         ensure(
@@ -69,17 +72,14 @@ pub(crate) fn tell(story: &Story) -> Told {
     }
     let status = stage.chad.status()?;
     ensure(
-        status
-            .bindings
-            .iter()
-            .all(|one| one.choa.map(std::net::IpAddr::from) == Some(fixed)),
+        status.bindings.iter().all(|one| one.choa == Some(fixed)),
         || format!("bindings: {:?}", status.bindings),
     )?;
     ensure(status.counter("drop_authentication_failed") > 0, || {
         "no forged request was counted".to_owned()
     })?;
     story.saw(format!(
-        "the known laptop was {FIXED} before and after a move; plainly came {}",
+        "the known laptop was {fixed} before and after a move; plainly came {}",
         plain.join(", ")
     ));
     Ok(())
@@ -113,8 +113,4 @@ fn fetch(node: &Node) -> Told {
         .finish(BOUND)?
         .success()?;
     Ok(())
-}
-
-fn address(laptop: &lab::Laptop, network: &AccessNetwork) -> std::net::IpAddr {
-    laptop.address_in(network).into()
 }

@@ -27,7 +27,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     let lent = |number: usize| {
         let peer = web.served().get(number).map(|served| served.peer.ip());
         ensure(
-            matches!(peer, Some(std::net::IpAddr::V4(address)) if site.pool.contains(&address)),
+            peer.is_some_and(|address| site.pool.contains(&address)),
             || format!("connection {number} came from {peer:?}"),
         )
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab::{HttpServer, Stage, Story, Told, ensure, eventually, stage::BOUND};
+use lab::{Family, HttpServer, Stage, Story, Told, ensure, eventually, stage::BOUND};
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::with(|_| {}, |agent| agent.hold = 2_000)?;
@@ -10,7 +10,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     let web = HttpServer::start(&stage.site.server, 80)?;
     let mut curl = stage
         .curl(&[
-            "-4",
+            Family::of_this_story().option(),
             "-m",
             "10",
             "-o",

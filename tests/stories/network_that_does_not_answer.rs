@@ -14,8 +14,8 @@ pub(crate) fn tell(story: &Story) -> Told {
     let url = format!("http://server.example/{OCTETS}/500000");
     let mut held = stage.curl(&["-o", &file.to_string_lossy(), &url]).start()?;
     let size = wait_for_size(&file, 50_000, BOUND)?;
-    stage.laptop.cut_silently(&stage.train, true)?;
-    // Carrier, address and a preferred default route, but nobody on the other side.
+    stage.train.lead_nowhere(true)?;
+    // Carrier, address and a preferred default route, but nothing behind its router.
     stage.laptop.also_join(&stage.train)?;
     wait_for_size(&file, size + 700_000, BOUND)?;
     let bindings = stage.agent.status()?.bindings;

@@ -1,14 +1,14 @@
 //! A packet to an address that nobody has does not circle between the kernel and chad.
 
-use lab::{Capture, Stage, Story, Told, ensure, stage::BOUND};
+use lab::{Capture, Family, Stage, Story, Told, ensure, stage::BOUND};
 
 pub(crate) fn tell(story: &Story) -> Told {
     let stage = Stage::new()?;
-    let unbound = std::net::Ipv4Addr::from(u32::from(stage.site.pool.network()) + 77);
+    let unbound = stage.site.pools.host(77).of(Family::of_this_story());
     let mut capture = Capture::start(
         &stage.site.gateway,
         "any",
-        &format!("icmp and dst host {unbound}"),
+        &format!("(icmp or icmp6) and dst host {unbound}"),
     )?;
     let before = stage.chad.status()?;
     stage
@@ -33,7 +33,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         format!("counted: {counted:?}")
     })?;
     // Once in by the site's link, once out to chad's device.
-    let seen = capture.count("icmp.type == 8")?;
+    let seen = capture.count("icmp.type == 8 || icmpv6.type == 128")?;
     ensure((1..=2).contains(&seen), || {
         format!("the packet was seen {seen} times on the gateway")
     })?;

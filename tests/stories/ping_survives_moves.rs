@@ -6,7 +6,7 @@ use lab::{Capture, Stage, Story, Told, ensure, stage::BOUND};
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::with(|_| {}, |agent| agent.linger = 5_000)?;
-    let mut capture = Capture::start(&stage.site.server, "eth0", "icmp")?;
+    let mut capture = Capture::start(&stage.site.server, "eth0", "icmp or icmp6")?;
     let mut ping = stage
         .laptop
         .node()
@@ -23,13 +23,9 @@ pub(crate) fn tell(story: &Story) -> Told {
     }
     let finished = ping.finish(Duration::from_secs(12))?;
     capture.stop()?;
-    let mut sources: Vec<String> = capture
-        .fields("icmp.type == 8", &["ip.src"])?
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut sources = capture.sources("icmp.type == 8 || icmpv6.type == 128")?;
     sources.dedup();
-    let one = sources.len() == 1 && sources[0].parse().is_ok_and(|source| stage.is_lent(source));
+    let one = sources.len() == 1 && stage.is_lent(sources[0]);
     ensure(one, || format!("the server was pinged from {sources:?}"))?;
     let summary = finished
         .stdout

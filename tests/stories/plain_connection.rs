@@ -1,10 +1,10 @@
 //! What the stories of absent, refusing, silent and wrong agents share: names with such agents, and a clock.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
-use ipnet::Ipv4Net;
 use lab::{
-    Behaviour, Failure, FakeAgent, HttpServer, Node, SiteKind, Stage, Story, Told, ensure,
+    Behaviour, Failure, FakeAgent, Family, HttpServer, Node, Prefixes, SiteKind, Stage, Story,
+    Told, ensure,
     stage::{BOUND, own_prefix},
 };
 
@@ -28,8 +28,20 @@ impl Street {
         let plain = stage.internet.site("plain.example", SiteKind::Plain)?;
         let agents = Node::new("agents")?;
         let next_hop = stage.internet.connect(&agents)?;
-        own_prefix(&stage.internet, &plain.server, plain.address, prefix(128)?)?;
-        own_prefix(&stage.internet, &agents, next_hop, prefix(192)?)?;
+        let family = Family::of_this_story();
+        own_prefix(
+            &stage.internet,
+            &plain.server,
+            plain.address,
+            servers()?.of(family),
+        )?;
+        let next_hop = next_hop.of(family);
+        own_prefix(
+            &stage.internet,
+            &agents,
+            next_hop,
+            self::agents()?.of(family),
+        )?;
         let web = HttpServer::start(&plain.server, 80)?;
         Ok(Street {
             stage,
@@ -40,18 +52,15 @@ impl Street {
     }
 
     /// A new server, by name, and an agent's address for it.
-    pub(crate) fn house(&mut self, name: &str) -> Ipv4Addr {
+    pub(crate) fn house(&mut self, name: &str) -> Result<IpAddr, Failure> {
         self.houses += 1;
-        let agent = Ipv4Addr::new(198, 51, 100, 192 + self.houses);
-        self.stage
-            .internet
-            .names()
-            .set(name, Ipv4Addr::new(198, 51, 100, 128 + self.houses));
-        self.stage
-            .internet
-            .names()
-            .set(&format!("cha.{name}"), agent);
-        agent
+        let family = Family::of_this_story();
+        let server = servers()?.host(self.houses).of(family);
+        let agent = agents()?.host(self.houses).of(family);
+        let names = self.stage.internet.names();
+        names.set(name, server);
+        names.set(&format!("cha.{name}"), agent);
+        Ok(agent)
     }
 
     /// A new server whose agent behaves so.
@@ -60,7 +69,7 @@ impl Street {
         name: &str,
         behaviour: Behaviour,
     ) -> Result<FakeAgent, Failure> {
-        let address = self.house(name);
+        let address = self.house(name)?;
         Ok(FakeAgent::start(&self.agents, address, behaviour)?)
     }
 
@@ -69,20 +78,37 @@ impl Street {
         let url = format!("http://{name}/1000");
         let finished = self
             .stage
-            .curl(&["-4", "-o", "/dev/null", "-w", "%{time_connect}", &url])
+            .curl(&[
+                Family::of_this_story().option(),
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{time_connect}",
+                &url,
+            ])
             .finish(BOUND)?
             .success()
             .map_err(|error| Failure::new(format!("{name}: {error}")))?;
         let last = self.web.served().last().map(|served| served.peer.ip());
-        ensure(last == Some(self.stage.care_of().into()), || {
+        ensure(last == Some(self.stage.care_of()), || {
             format!("{name} saw {last:?}")
         })?;
         Ok(Duration::from_secs_f64(finished.stdout.parse()?))
     }
 }
 
-fn prefix(last: u8) -> Result<Ipv4Net, Failure> {
-    Ok(Ipv4Net::new(Ipv4Addr::new(198, 51, 100, last), 26)?)
+fn servers() -> Result<Prefixes, Failure> {
+    Ok(Prefixes {
+        ipv4: "198.51.100.128/26".parse()?,
+        ipv6: "2001:db8:2:80::/64".parse()?,
+    })
+}
+
+fn agents() -> Result<Prefixes, Failure> {
+    Ok(Prefixes {
+        ipv4: "198.51.100.192/26".parse()?,
+        ipv6: "2001:db8:2:c0::/64".parse()?,
+    })
 }
 
 /// Fails unless a connection took at most the hold.

@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lab::{
-    Failure, HttpServer, Stage, Story, Told, ensure, fail, fake_agent::registration_request,
-    stage::BOUND, udp, wait_for,
+    Failure, Family, HttpServer, Stage, Story, Told, ensure, fail,
+    fake_agent::registration_request, stage::BOUND, udp, wait_for,
 };
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::with(
         |chad| {
-            chad.pool = ipnet::Ipv4Net::new_assert(chad.pool.addr(), 29);
+            let eight = chad.pool.max_prefix_len() - 3;
+            chad.pool = ipnet::IpNet::new_assert(chad.pool.addr(), eight);
             chad.hold_down = 1;
         },
         |_| {},
@@ -23,9 +24,9 @@ pub(crate) fn tell(story: &Story) -> Told {
     let refused = loop {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 2_208_988_800;
         let identity = format!("guest-{taken}@example.org");
-        let nowhere = std::net::Ipv4Addr::UNSPECIFIED;
+        let nowhere = Family::of_this_story().unspecified();
         let request =
-            registration_request(nowhere, agent, care_of, 4, seconds << 32 | taken, &identity);
+            registration_request(nowhere, agent, care_of, 4, seconds << 32 | taken, &identity)?;
         match udp::exchange(crowd.node(), (agent, 434).into(), request, BOUND)?
             .and_then(|reply| reply.get(1).copied())
         {

@@ -37,8 +37,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     ]);
     curl.finish(BOUND)?.success()?;
     let peers = web.peers();
-    let lent =
-        matches!(peers.first(), Some(std::net::IpAddr::V4(peer)) if site.pool.contains(peer));
+    let lent = peers.first().is_some_and(|peer| site.pool.contains(peer));
     ensure(lent, || format!("the server saw {peers:?}"))?;
     agent.stop()?;
     let after = laptop.node().resolv_conf()?;

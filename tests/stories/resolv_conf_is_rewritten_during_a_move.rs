@@ -8,8 +8,9 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
     let web = HttpServer::start(&stage.site.server, 80)?;
     let node = Node::new("names2")?;
-    let address = stage.internet.connect(&node)?;
-    let second = NameServer::start(node, address)?;
+    let addresses = stage.internet.connect(&node)?;
+    let second = NameServer::start(node, addresses)?;
+    let address = second.address();
     second.set("server.example", stage.site.address);
     second.set("cha.server.example", stage.site.agent);
     stage

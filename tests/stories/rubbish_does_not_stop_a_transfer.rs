@@ -30,7 +30,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         60,
         7 << 32,
         "vandal@example.org",
-    );
+    )?;
     let datagrams = (0..DATAGRAMS)
         .map(|number| rubbish(number, &good))
         .collect();

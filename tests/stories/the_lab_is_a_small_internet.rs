@@ -1,11 +1,9 @@
 //! The stage itself: packets pass, foreign sources do not, delays and names are as told, moves keep the interface.
 
-use std::{
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use lab::{HttpServer, Internet, SiteKind, Story, Told, ensure, udp};
+use ipnet::IpNet;
+use lab::{Family, HttpServer, Internet, SiteKind, Story, Told, ensure, udp};
 
 const BOUND: Duration = Duration::from_secs(5);
 
@@ -49,10 +47,10 @@ pub(crate) fn tell(story: &Story) -> Told {
 
     // A packet whose source is not of the visited network is dropped by its router.
     let echo = udp::Echo::start(&site.server, 7)?;
-    let foreign = Ipv4Addr::new(10, 128, 0, 9);
+    let foreign = site.pools.host(9).of(Family::of_this_story());
     laptop
         .node()
-        .run(move |network| network.address("lo", foreign.into()))?;
+        .run(move |network| network.address("lo", IpNet::from(foreign)))?;
     let address = site.address;
     laptop.node().run(move |_| {
         let socket = std::net::UdpSocket::bind((foreign, 0)).map_err(lab::LabError::io("bind"))?;

@@ -38,8 +38,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     ensure(peers[0].len() == 1 && stage.is_lent(peers[0][0]), || {
         format!("the first server saw {:?}", peers[0])
     })?;
-    let second_fits = peers[1].len() == 1
-        && matches!(peers[1][0], std::net::IpAddr::V4(address) if shop.pool.contains(&address));
+    let second_fits = peers[1].len() == 1 && shop.pool.contains(&peers[1][0]);
     ensure(second_fits, || {
         format!("the second server saw {:?}", peers[1])
     })?;

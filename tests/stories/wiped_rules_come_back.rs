@@ -1,7 +1,7 @@
 //! A network manager wipes rules and routes that are not its own: sessions do not notice, new ones neither.
 
 use lab::{
-    Failure, HttpServer, Stage, Story, Told, ensure,
+    Failure, Family, HttpServer, Stage, Story, Told, ensure,
     stage::{BOUND, check_body, wait_for_size},
     wait_for,
 };
@@ -15,8 +15,9 @@ pub(crate) fn tell(story: &Story) -> Told {
     let url = format!("http://server.example/{OCTETS}/600000");
     let mut held = stage.curl(&["-o", &file.to_string_lossy(), &url]).start()?;
     let size = wait_for_size(&file, 50_000, BOUND)?;
+    let family = Family::of_this_story().option();
     let ours = || -> Result<Vec<String>, Failure> {
-        let ip = stage.laptop.node().program("ip").args(["-4", "rule"]);
+        let ip = stage.laptop.node().program("ip").args([family, "rule"]);
         let rules = ip.finish(BOUND)?.success()?.stdout;
         let foreign = |line: &&str| !line.contains("lookup local") && !line.starts_with("3276");
         Ok(rules.lines().filter(foreign).map(str::to_owned).collect())
@@ -29,7 +30,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     for rule in before.iter().rev() {
         let priority = rule.split(':').next().unwrap_or_default();
         let ip = stage.laptop.node().program("ip");
-        ip.args(["-4", "rule", "del", "pref", priority])
+        ip.args([family, "rule", "del", "pref", priority])
             .finish(BOUND)?;
     }
     let back = wait_for("the rules to come back", BOUND, || {

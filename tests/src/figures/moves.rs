@@ -5,7 +5,7 @@
 //! Binding Update) plus one way down before the client hears the server; what comes later than that is excess.
 
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -194,7 +194,7 @@ struct Traveller<'a> {
 /// Whom the probes go to or come from.
 #[derive(Clone, Copy)]
 enum Way<'a> {
-    To(Ipv4Addr),
+    To(IpAddr),
     Through(&'a WireGuard),
 }
 
@@ -234,7 +234,7 @@ struct Scene {
 
 impl Scene {
     /// What the path takes without any tunnel, one way.
-    fn own_delay(&mut self, laptop: &Laptop, address: Ipv4Addr) -> Result<OwnDelay, Failure> {
+    fn own_delay(&mut self, laptop: &Laptop, address: IpAddr) -> Result<OwnDelay, Failure> {
         let mut one = |direction| -> Result<Duration, Failure> {
             let port = self.next_port();
             let probes = Probes::start(
@@ -274,7 +274,7 @@ impl Scene {
     ) -> Result<Outcome, Failure> {
         let (address, wireguard) = match way {
             Way::To(address) => (address, None),
-            Way::Through(wireguard) => (wireguard.address, Some(wireguard)),
+            Way::Through(wireguard) => (wireguard.address.into(), Some(wireguard)),
         };
         let Kind {
             manner,

@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{LabError, Node, udp::Direction, wait_for};
+use crate::{Family, LabError, Node, udp::Direction, wait_for};
 
 /// Distance of two probes.
 pub const GRID: Duration = Duration::from_millis(2);
@@ -65,7 +65,7 @@ impl Probes {
     pub fn start(
         client: &Node,
         server: &Node,
-        address: Ipv4Addr,
+        address: IpAddr,
         port: u16,
         direction: Direction,
         carrier: Carrier,
@@ -123,7 +123,7 @@ impl Probes {
         let far = server.run(move |_| open(to))?;
         let roaming = carrier == Carrier::Roaming;
         let near = client.run(move |_| {
-            let socket = open((Ipv4Addr::UNSPECIFIED, 0).into())?;
+            let socket = open((Family::of(to.ip()).unspecified(), 0).into())?;
             if !roaming {
                 socket
                     .connect(to)

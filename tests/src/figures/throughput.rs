@@ -1,19 +1,18 @@
 //! What passes the tunnel, against the plain path and against wireguard-go, between the same machines, in turns.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     report::Section,
     statistics::{Sample, number},
     wireguard::WireGuard,
 };
-use crate::{
-    Failure, LabError, Node, Process, Stage,
-    internet::{EVERYWHERE, plug_in},
-    stage::BOUND,
-};
+use crate::{Failure, Family, LabError, Node, Process, Stage, internet::plug_in, stage::BOUND};
 
 /// UDP payload of a packet of 64 octets.
 const PAYLOAD: &str = "36";
@@ -48,11 +47,11 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
         .command(&["bind", &stage.site.name])?
         .success()?;
     let wireguard = WireGuard::start(stage.laptop.node(), &stage.site)?;
-    let path = |to: Ipv4Addr, from: Option<Ipv4Addr>, device| Path { to, from, device };
+    let path = |to: IpAddr, from: Option<IpAddr>, device| Path { to, from, device };
     let paths = [
-        path(stage.site.address, Some(CABLE[1]), None),
+        path(stage.site.address, Some(CABLE[1].into()), None),
         path(stage.site.address, None, Some("mn0")),
-        path(wireguard.address, None, Some("wg0")),
+        path(wireguard.address.into(), None, Some("wg0")),
     ];
     let _servers = [
         serve(&stage.site.server, paths[0].to)?,
@@ -116,17 +115,18 @@ fn lay_cable(stage: &Stage) -> Result<(), LabError> {
         stage.laptop.node(),
         stage.internet.core(),
     );
-    plug_in(router, "cable", CABLE[0], laptop, "cable0", CABLE[1], 30)?;
-    let of_core = Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24);
+    let ends = CABLE.map(|end| [Ipv4Net::new_assert(end, 30).into()]);
+    plug_in(router, "cable", &ends[0], laptop, "cable0", &ends[1])?;
+    let of_core = IpNet::from(Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24));
     let uplink = router
         .run(|network| network.addresses())?
         .into_iter()
-        .map(|(_, address)| address)
+        .map(|found| found.address)
         .find(|address| of_core.contains(address))
         .ok_or_else(|| LabError::Other("the router has no uplink".to_owned()))?;
     core.run(move |network| network.route(Ipv4Net::new_assert(CABLE[0], 30).trunc(), uplink, 0))?;
     stage.laptop.leave_all()?;
-    laptop.run(|network| network.route(EVERYWHERE, CABLE[0], 0))
+    laptop.run(|network| network.route(Family::Ipv4.everywhere(), CABLE[0], 0))
 }
 
 /// What the cables between the machines are like.
@@ -186,8 +186,8 @@ impl Cables {
 
 /// A way from the laptop to the server.
 struct Path {
-    to: Ipv4Addr,
-    from: Option<Ipv4Addr>,
+    to: IpAddr,
+    from: Option<IpAddr>,
     /// The tunnel it goes through.
     device: Option<&'static str>,
 }
@@ -277,7 +277,7 @@ fn tunnelled(laptop: &Node) -> Result<Vec<(&'static str, u64)>, LabError> {
 }
 
 /// Bound to one address, because iperf3 answers UDP from the machine's first one otherwise.
-fn serve(server: &Node, address: Ipv4Addr) -> Result<Process, LabError> {
+fn serve(server: &Node, address: IpAddr) -> Result<Process, LabError> {
     let mut process = server
         .program("iperf3")
         .args(["-s", "--forceflush", "-B", &address.to_string()])

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 
-use crate::{LabError, Node, Process, Site, internet::net, wait_for};
+use crate::{LabError, Node, Process, Site, family::net, wait_for};
 
 const DEVICE: &str = "wg0";
 const PORT: &str = "51820";
@@ -26,7 +26,7 @@ pub struct WireGuard {
 impl WireGuard {
     /// Makes a tunnel for what goes from `laptop` to a second address of the site's server.
     pub fn start(laptop: &Node, site: &Site) -> Result<WireGuard, LabError> {
-        let address = Ipv4Addr::from(u32::from(site.address) + 1);
+        let address = Ipv4Addr::from(u32::from(site.addresses.ipv4) + 1);
         let second = net(address, 27)?;
         site.server
             .run(move |network| network.address("eth0", second))?;
@@ -37,7 +37,7 @@ impl WireGuard {
             address,
             laptop: laptop.clone(),
             peer: gateway_key,
-            endpoint: format!("{}:{PORT}", site.agent),
+            endpoint: format!("{}:{PORT}", site.agents.ipv4),
             _daemons: daemons,
         };
         let to = format!("{address}/32");

@@ -5,7 +5,7 @@ mod screen;
 
 use std::{
     io::IsTerminal,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -359,7 +359,7 @@ fn binding(status: Option<&Status>, site: &Site) -> String {
     let Some(binding) = found else {
         return "no binding".to_owned();
     };
-    let show = |address: Option<Ipv4Addr>| address.map_or("-".to_owned(), |it| it.to_string());
+    let show = |address: Option<IpAddr>| address.map_or("-".to_owned(), |it| it.to_string());
     let (care_of, choa) = (show(binding.care_of), show(binding.choa));
     format!("care-of {care_of} · CHoA {choa} · {}", binding.state)
 }
