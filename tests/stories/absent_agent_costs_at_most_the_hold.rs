@@ -10,11 +10,11 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut street = Street::new()?;
 
     street.house("unnamed.example")?;
-    street.stage.internet.names().remove("cha.unnamed.example");
+    street.internet.names().remove("cha.unnamed.example");
     let took = street.fetch_plainly("unnamed.example")?;
     within_the_hold("no name", took)?;
     tell_of(story, "no cha. name", took, 0);
-    let asked = street.stage.internet.names().asked("cha.unnamed.example");
+    let asked = street.internet.names().asked("cha.unnamed.example");
     ensure(asked > 0, || "nobody asked for the agent's name".to_owned())?;
 
     // A machine without anything on port 434 answers with ICMP port unreachable.
@@ -30,13 +30,13 @@ pub(crate) fn tell(story: &Story) -> Told {
         ipv6: Ipv6Addr::new(0x2001, 0xdb8, 77, 0, 0, 0, 0, 1),
     };
     let unrouted = unrouted.of(Family::of_this_story());
-    let names = street.stage.internet.names();
+    let names = street.internet.names();
     names.set("cha.nowhere.example", unrouted);
     let took = street.fetch_plainly("nowhere.example")?;
     within_the_hold("no machine", took)?;
     tell_of(story, "no machine", took, 0);
 
-    let bindings = street.stage.agent.status()?.bindings;
+    let bindings = street.agent.status()?.bindings;
     ensure(
         bindings.iter().all(|binding| binding.state != "active"),
         || format!("bindings: {bindings:?}"),

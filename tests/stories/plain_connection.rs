@@ -3,8 +3,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use lab::{
-    Behaviour, Failure, FakeAgent, Family, HttpServer, Node, Prefixes, SiteKind, Stage, Story,
-    Told, ensure,
+    AccessNetwork, AgentSettings, Behaviour, Failure, FakeAgent, Family, HttpServer, Internet,
+    Laptop, MobileAgent, Node, Prefixes, SiteKind, Story, Told, ensure,
     stage::{BOUND, own_prefix},
 };
 
@@ -14,37 +14,45 @@ pub(crate) const HOLD: Duration = Duration::from_millis(300);
 /// What starting curl, the lookup itself and the connection may take beside the hold.
 pub(crate) const SLACK: Duration = Duration::from_millis(200);
 
-/// Servers without number, each with a name and an agent of its own.
+/// Servers without number, each with a name and an agent of its own, and a laptop that visits them.
 pub(crate) struct Street {
-    pub(crate) stage: Stage,
-    pub(crate) web: HttpServer,
+    pub(crate) internet: Internet,
+    pub(crate) laptop: Laptop,
+    pub(crate) agent: MobileAgent,
+    cafe: AccessNetwork,
+    web: HttpServer,
     agents: Node,
     houses: u8,
 }
 
 impl Street {
     pub(crate) fn new() -> Result<Street, Failure> {
-        let mut stage = Stage::with(|_| {}, |agent| agent.hold = 300)?;
-        let plain = stage.internet.site("plain.example", SiteKind::Plain)?;
+        let mut internet = Internet::new(&["cafe"])?;
+        let plain = internet.site("plain.example", SiteKind::Plain)?;
         let agents = Node::new("agents")?;
-        let next_hop = stage.internet.connect(&agents)?;
+        let next_hop = internet.connect(&agents)?;
         let family = Family::of_this_story();
         own_prefix(
-            &stage.internet,
+            &internet,
             &plain.server,
             plain.address,
             servers()?.of(family),
         )?;
-        let next_hop = next_hop.of(family);
-        own_prefix(
-            &stage.internet,
-            &agents,
-            next_hop,
-            self::agents()?.of(family),
-        )?;
+        let prefix = self::agents()?.of(family);
+        own_prefix(&internet, &agents, next_hop.of(family), prefix)?;
         let web = HttpServer::start(&plain.server, 80)?;
+        let laptop = internet.laptop("laptop")?;
+        let cafe = internet.access(0);
+        laptop.move_to(&cafe)?;
+        let settings = AgentSettings {
+            hold: 300,
+            ..AgentSettings::default()
+        };
         Ok(Street {
-            stage,
+            agent: MobileAgent::start_with(&laptop, &settings)?,
+            internet,
+            laptop,
+            cafe,
             web,
             agents,
             houses: 0,
@@ -57,7 +65,7 @@ impl Street {
         let family = Family::of_this_story();
         let server = servers()?.host(self.houses).of(family);
         let agent = agents()?.host(self.houses).of(family);
-        let names = self.stage.internet.names();
+        let names = self.internet.names();
         names.set(name, server);
         names.set(&format!("cha.{name}"), agent);
         Ok(agent)
@@ -76,21 +84,15 @@ impl Street {
     /// Fetches from `name`; fails unless that went plainly. Gives the time until the connection stood.
     pub(crate) fn fetch_plainly(&self, name: &str) -> Result<Duration, Failure> {
         let url = format!("http://{name}/1000");
-        let finished = self
-            .stage
-            .curl(&[
-                Family::of_this_story().option(),
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{time_connect}",
-                &url,
-            ])
+        let curl = self.laptop.node().program("curl").args(["-sS"]);
+        let finished = curl
+            .arg(Family::of_this_story().option())
+            .args(["-o", "/dev/null", "-w", "%{time_connect}", &url])
             .finish(BOUND)?
             .success()
             .map_err(|error| Failure::new(format!("{name}: {error}")))?;
         let last = self.web.served().last().map(|served| served.peer.ip());
-        ensure(last == Some(self.stage.care_of()), || {
+        ensure(last == Some(self.laptop.address_in(&self.cafe)), || {
             format!("{name} saw {last:?}")
         })?;
         Ok(Duration::from_secs_f64(finished.stdout.parse()?))

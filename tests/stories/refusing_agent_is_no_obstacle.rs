@@ -33,7 +33,7 @@ pub(crate) fn tell(story: &Story) -> Told {
             format!("the agent with code {code} got {count} requests")
         })?;
     }
-    let bindings = street.stage.agent.status()?.bindings;
+    let bindings = street.agent.status()?.bindings;
     ensure(
         bindings.iter().all(|binding| binding.state != "active"),
         || format!("bindings: {bindings:?}"),

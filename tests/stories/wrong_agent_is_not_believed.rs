@@ -11,11 +11,11 @@ pub(crate) fn tell(story: &Story) -> Told {
         ("late.example", Behaviour::WrongIdentification),
         ("rubbish.example", Behaviour::Rubbish),
     ] {
-        let before = street.stage.agent.status()?.drops();
+        let before = street.agent.status()?.drops();
         let agent = street.house_with(name, behaviour)?;
         let took = street.fetch_plainly(name)?;
         within_the_hold(name, took)?;
-        let status = street.stage.agent.status()?;
+        let status = street.agent.status()?;
         ensure(
             status
                 .bindings
