@@ -1,7 +1,11 @@
-//! A home agent that refuses, lies or stays silent. Written from RFC 5944 alone, without the project's own codec.
+//! A home agent that refuses, lies or stays silent, and a mobile node that is a stranger. Written from the RFCs
+//! alone, without the project's own codec.
+
+mod mip4;
+mod mip6;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,14 +14,16 @@ use std::{
     time::Duration,
 };
 
-use hmac::{Hmac, KeyInit, Mac};
-use md5::Md5;
+use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{LabError, Node};
+use crate::{Family, LabError, Node, udp};
 
 /// The index of the open mode's well-known association, and its key.
 const OPEN_MODE_SPI: u32 = 0x4348_4100;
 const OPEN_MODE_KEY: [u8; 16] = [0; 16];
+
+/// The key of somebody who does not know it.
+const WRONG_KEY: [u8; 16] = [0x55; 16];
 
 /// How the agent treats requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,49 +47,80 @@ pub struct FakeAgent {
 }
 
 impl FakeAgent {
-    /// Listens on port 434 of `address`, which must be one of `node`'s.
+    /// Listens at `address`, which must be one of `node`'s: for Mobile IPv4 on UDP port 434, for Mobile IPv6 to IP
+    /// protocol 135 and on UDP port 4191.
     pub fn start(
         node: &Node,
         address: IpAddr,
         behaviour: Behaviour,
     ) -> Result<FakeAgent, LabError> {
-        let address = of_mobile_ipv4(address)?;
         let agent = FakeAgent {
             requests: Arc::default(),
             closed: Arc::default(),
         };
-        let (log, end) = (Arc::clone(&agent.requests), Arc::clone(&agent.closed));
-        node.run(move |_| {
-            let socket = UdpSocket::bind((address, 434))
-                .map_err(LabError::io(format!("bind {address}:434")))?;
-            socket
-                .set_read_timeout(Some(Duration::from_millis(100)))
-                .map_err(LabError::io("set a time-out"))?;
-            thread::spawn(move || {
-                let mut buffer = [0; 2048];
-                while !end.load(Ordering::SeqCst) {
-                    let Ok((length, from)) = socket.recv_from(&mut buffer) else {
-                        continue;
-                    };
-                    let request = &buffer[..length];
-                    log.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(request.to_vec());
-                    answer(&socket, request, from, address, behaviour);
-                }
-            });
-            Ok(())
-        })?;
+        let what = move || LabError::io(format!("listen to signalling at {address}"));
+        match address {
+            IpAddr::V4(own) => {
+                let bind = move |_: &_| UdpSocket::bind((own, mip4::PORT)).map_err(what());
+                agent.serve(node.run(bind)?, move |request, _| {
+                    mip4::answer(request, own, behaviour)
+                })?;
+            }
+            IpAddr::V6(own) => {
+                let bind = move |_: &_| UdpSocket::bind((own, mip6::PORT)).map_err(what());
+                agent.serve(node.run(bind)?, move |packet, from| {
+                    let update = packet.get(mip6::IPV6_HEADER..)?;
+                    let answer = mip6::answer(update, own, from, behaviour)?;
+                    Some(mip6::in_packet(own, from, &answer))
+                })?;
+                let bind = move |_: &_| open_raw(own).map_err(what());
+                agent.serve(node.run(bind)?, move |update, from| {
+                    mip6::answer(update, own, from, behaviour)
+                })?;
+            }
+        }
         Ok(agent)
     }
 
-    /// Every datagram that arrived.
+    /// Every message that arrived.
     #[must_use]
     pub fn requests(&self) -> Vec<Vec<u8>> {
         self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Answers what arrives by `socket`. `answer` also gets the sender, unspecified where it is not of IPv6.
+    fn serve(
+        &self,
+        socket: UdpSocket,
+        answer: impl Fn(&[u8], Ipv6Addr) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Result<(), LabError> {
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .map_err(LabError::io("set a time-out"))?;
+        let (log, end) = (Arc::clone(&self.requests), Arc::clone(&self.closed));
+        thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while !end.load(Ordering::SeqCst) {
+                let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                let message = &buffer[..length];
+                log.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(message.to_vec());
+                let sender = match from.ip() {
+                    IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED,
+                    IpAddr::V6(sender) => sender,
+                };
+                if let Some(answer) = answer(message, sender) {
+                    let _lost = socket.send_to(&answer, from);
+                }
+            }
+        });
+        Ok(())
     }
 }
 
@@ -93,104 +130,58 @@ impl Drop for FakeAgent {
     }
 }
 
-/// A Registration Request (RFC 5944 3.3) as a stranger would send it in open mode.
-pub fn registration_request(
-    home_address: IpAddr,
-    home_agent: IpAddr,
-    care_of_address: IpAddr,
-    lifetime: u16,
-    identification: u64,
-    identity: &str,
-) -> Result<Vec<u8>, LabError> {
-    // D (co-located care-of address) and T (reverse tunnelling).
-    let mut message = vec![1, 0x22];
-    message.extend(lifetime.to_be_bytes());
-    for address in [home_address, home_agent, care_of_address] {
-        message.extend(of_mobile_ipv4(address)?.octets());
-    }
-    message.extend(identification.to_be_bytes());
-    message.extend([131, u8::try_from(identity.len()).unwrap_or(u8::MAX)]);
-    message.extend(identity.as_bytes().iter().take(255));
-    authenticate(&mut message, OPEN_MODE_KEY);
-    Ok(message)
+/// A request for a binding as a stranger would send it in open mode. Its addresses are all of one family.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The home address; unspecified to ask for one.
+    pub home_address: IpAddr,
+    /// Whom it goes to.
+    pub home_agent: IpAddr,
+    /// Where the stranger is.
+    pub care_of_address: IpAddr,
+    /// In seconds; Mobile IPv6 counts in fours.
+    pub lifetime: u16,
+    /// The identification; of Mobile IPv6 the sequence number is its lower end.
+    pub identification: u64,
+    /// Who asks.
+    pub identity: &'a str,
 }
 
-fn of_mobile_ipv4(address: IpAddr) -> Result<Ipv4Addr, LabError> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(LabError::Other(format!("{address} in Mobile IPv4"))),
+impl Request<'_> {
+    /// Where the agent takes requests by UDP.
+    #[must_use]
+    pub fn to(&self) -> SocketAddr {
+        let port = match Family::of(self.home_agent) {
+            Family::Ipv4 => mip4::PORT,
+            Family::Ipv6 => mip6::PORT,
+        };
+        (self.home_agent, port).into()
+    }
+
+    /// The request as a datagram of UDP.
+    pub fn datagram(&self) -> Result<Vec<u8>, LabError> {
+        match (self.care_of_address, self.home_agent) {
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                Ok(mip6::in_packet(from, to, &mip6::request(self)?))
+            }
+            _ => mip4::request(self),
+        }
+    }
+
+    /// Sends it from `node` and waits for the answer; gives its code.
+    pub fn ask(&self, node: &Node, bound: Duration) -> Result<Option<u8>, LabError> {
+        let reply = udp::exchange(node, self.to(), self.datagram()?, bound)?;
+        Ok(reply.and_then(|reply| match Family::of(self.home_agent) {
+            Family::Ipv4 => mip4::code(&reply),
+            Family::Ipv6 => mip6::status(reply.get(mip6::IPV6_HEADER..)?),
+        }))
     }
 }
 
-fn answer(
-    socket: &UdpSocket,
-    request: &[u8],
-    from: SocketAddr,
-    address: Ipv4Addr,
-    behaviour: Behaviour,
-) {
-    if request.len() < 24 || request.first() != Some(&1) {
-        return;
-    }
-    let reply = match behaviour {
-        Behaviour::Silent => return,
-        Behaviour::Rubbish => vec![3, 0, 0xff],
-        Behaviour::Refuse(code) => reply(
-            request,
-            code,
-            Ipv4Addr::UNSPECIFIED,
-            address,
-            OPEN_MODE_KEY,
-            false,
-        ),
-        Behaviour::WrongAuthenticator => reply(
-            request,
-            0,
-            Ipv4Addr::new(10, 250, 0, 1),
-            address,
-            [0x55; 16],
-            false,
-        ),
-        Behaviour::WrongIdentification => reply(
-            request,
-            0,
-            Ipv4Addr::new(10, 250, 0, 1),
-            address,
-            OPEN_MODE_KEY,
-            true,
-        ),
-    };
-    let _lost = socket.send_to(&reply, from);
-}
-
-/// A Registration Reply (RFC 5944 3.4).
-fn reply(
-    request: &[u8],
-    code: u8,
-    home_address: Ipv4Addr,
-    home_agent: Ipv4Addr,
-    key: [u8; 16],
-    other: bool,
-) -> Vec<u8> {
-    let mut message = vec![3, code];
-    message.extend(&request[2..4]);
-    message.extend(home_address.octets());
-    message.extend(home_agent.octets());
-    let mut identification = request[16..24].to_vec();
-    if other && let Some(last) = identification.last_mut() {
-        *last ^= 0xff;
-    }
-    message.extend(identification);
-    authenticate(&mut message, key);
-    message
-}
-
-/// Appends the Mobile-Home Authentication Extension (RFC 5944 3.5.2) with HMAC-MD5.
-fn authenticate(message: &mut Vec<u8>, key: [u8; 16]) {
-    message.extend([32, 20]);
-    message.extend(OPEN_MODE_SPI.to_be_bytes());
-    if let Ok(mut code) = Hmac::<Md5>::new_from_slice(&key) {
-        code.update(message);
-        message.extend(code.finalize().into_bytes());
-    }
+/// A socket for Mobility Headers, whose checksum the kernel sees to. It reads and writes as one of UDP does.
+fn open_raw(own: Ipv6Addr) -> std::io::Result<UdpSocket> {
+    let protocol = Protocol::from(i32::from(mip6::PROTOCOL));
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(protocol))?;
+    socket.bind(&SocketAddr::from((own, 0)).into())?;
+    Ok(socket.into())
 }

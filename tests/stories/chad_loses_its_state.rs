@@ -2,10 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lab::{
-    HttpServer, Stage, Story, Told, ensure, fail, fake_agent::registration_request, stage::BOUND,
-    udp,
-};
+use lab::{HttpServer, Stage, Story, Told, ensure, fail, fake_agent::Request, stage::BOUND};
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::with(|chad| chad.lifetime = 4, |_| {})?;
@@ -27,16 +24,17 @@ pub(crate) fn tell(story: &Story) -> Told {
     let claim = |identity: &str| -> Result<u8, lab::Failure> {
         // RFC 5944 5.7: seconds since 1900 in the upper half.
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 2_208_988_800;
-        let request =
-            registration_request(lent, agent, stranger_address, 60, seconds << 32, identity)?;
-        let reply = udp::exchange(
-            stranger.node(),
-            (agent, 434).into(),
-            request,
-            Duration::from_secs(2),
-        )?;
+        let request = Request {
+            home_address: lent,
+            home_agent: agent,
+            care_of_address: stranger_address,
+            lifetime: 60,
+            identification: seconds << 32,
+            identity,
+        };
         // No reply is a refusal, too.
-        Ok(reply.and_then(|reply| reply.get(1).copied()).unwrap_or(255))
+        let code = request.ask(stranger.node(), Duration::from_secs(2))?;
+        Ok(code.unwrap_or(255))
     };
     let code = claim("stranger@example.org")?;
     ensure(code > 8, || {

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lab::{
-    Failure, Family, HttpServer, Stage, Story, Told, ensure, fail,
-    fake_agent::registration_request, stage::BOUND, udp, wait_for,
+    Failure, Family, HttpServer, Stage, Story, Told, ensure, fail, fake_agent::Request,
+    stage::BOUND, wait_for,
 };
 
 pub(crate) fn tell(story: &Story) -> Told {
@@ -24,12 +24,15 @@ pub(crate) fn tell(story: &Story) -> Told {
     let refused = loop {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 2_208_988_800;
         let identity = format!("guest-{taken}@example.org");
-        let nowhere = Family::of_this_story().unspecified();
-        let request =
-            registration_request(nowhere, agent, care_of, 4, seconds << 32 | taken, &identity)?;
-        match udp::exchange(crowd.node(), (agent, 434).into(), request, BOUND)?
-            .and_then(|reply| reply.get(1).copied())
-        {
+        let request = Request {
+            home_address: Family::of_this_story().unspecified(),
+            home_agent: agent,
+            care_of_address: care_of,
+            lifetime: 4,
+            identification: seconds << 32 | taken,
+            identity: &identity,
+        };
+        match request.ask(crowd.node(), BOUND)? {
             Some(0 | 1) if taken < 8 => taken += 1,
             Some(code) => break code,
             None => return fail(format!("no reply to guest {taken}")),

@@ -1,10 +1,10 @@
-//! Twenty thousand rubbish datagrams at port 434 during a transfer: nothing stops, each drop is counted.
+//! Twenty thousand rubbish datagrams at the signalling port during a transfer: nothing stops, each drop is counted.
 
 use std::time::Duration;
 
 use lab::{
     HttpServer, Stage, Story, Told, ensure,
-    fake_agent::registration_request,
+    fake_agent::Request,
     stage::{BOUND, check_body, wait_for_size},
     udp,
 };
@@ -23,20 +23,21 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut curl = stage.curl(&["-o", &file.to_string_lossy(), &url]).start()?;
     wait_for_size(&file, 200_000, BOUND)?;
     let before = stage.chad.status()?;
-    let good = registration_request(
-        stage.site.pool.addr(),
-        stage.site.agent,
-        address,
-        60,
-        7 << 32,
-        "vandal@example.org",
-    )?;
+    let request = Request {
+        home_address: stage.site.pool.addr(),
+        home_agent: stage.site.agent,
+        care_of_address: address,
+        lifetime: 60,
+        identification: 7 << 32,
+        identity: "vandal@example.org",
+    };
+    let good = request.datagram()?;
     let datagrams = (0..DATAGRAMS)
         .map(|number| rubbish(number, &good))
         .collect();
     udp::send_all(
         vandal.node(),
-        (stage.site.agent, 434).into(),
+        request.to(),
         datagrams,
         Duration::from_micros(20),
     )?;

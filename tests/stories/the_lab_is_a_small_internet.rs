@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use lab::{Family, HttpServer, Internet, SiteKind, Story, Told, ensure, udp};
+use lab::{
+    Behaviour, FakeAgent, Family, HttpServer, Internet, SiteKind, Story, Told, ensure,
+    fake_agent::Request, udp,
+};
 
 const BOUND: Duration = Duration::from_secs(5);
 
@@ -74,6 +77,21 @@ pub(crate) fn tell(story: &Story) -> Told {
         format!("the server heard {senders:?}")
     })?;
     story.saw("the foreign source was dropped, the visitor's own passed after a move");
+
+    let agent = FakeAgent::start(&site.gateway, site.agent, Behaviour::Refuse(130))?;
+    let stranger = Request {
+        home_address: Family::of_this_story().unspecified(),
+        home_agent: site.agent,
+        care_of_address: laptop.address_in(&train),
+        lifetime: 60,
+        identification: 1,
+        identity: "stranger@example.org",
+    };
+    let code = stranger.ask(laptop.node(), BOUND)?;
+    ensure(code == Some(130) && agent.requests().len() == 1, || {
+        format!("the fake agent answered {code:?}")
+    })?;
+    story.saw("a fake agent refused a stranger");
 
     internet.delay(Duration::from_millis(100))?;
     let ping = laptop
