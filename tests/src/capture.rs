@@ -94,6 +94,8 @@ impl Capture {
             .arg("-n")
             .arg("-r")
             .arg(&self.file)
+            // Whole packets in UDP (RFC 5555), which tshark can't know by themselves.
+            .args(["-d", "udp.port==4191,ipv6"])
             .args(["-T", "fields"]);
         if !filter.is_empty() {
             tshark = tshark.args(["-Y", filter]);

@@ -168,13 +168,23 @@ impl Request<'_> {
         }
     }
 
-    /// Sends it from `node` and waits for the answer; gives its code.
+    /// Sends it from `node`, to which the care-of address belongs, and waits for the answer; gives its code. Mobile
+    /// IPv6 goes without UDP.
     pub fn ask(&self, node: &Node, bound: Duration) -> Result<Option<u8>, LabError> {
-        let reply = udp::exchange(node, self.to(), self.datagram()?, bound)?;
-        Ok(reply.and_then(|reply| match Family::of(self.home_agent) {
-            Family::Ipv4 => mip4::code(&reply),
-            Family::Ipv6 => mip6::status(reply.get(mip6::IPV6_HEADER..)?),
-        }))
+        let (IpAddr::V6(from), agent) = (self.care_of_address, self.home_agent) else {
+            let reply = udp::exchange(node, self.to(), self.datagram()?, bound)?;
+            return Ok(reply.as_deref().and_then(mip4::code));
+        };
+        let update = mip6::request(self)?;
+        node.run(move |_| {
+            let what = || LabError::io(format!("ask {agent}"));
+            let socket = open_raw(from).map_err(what())?;
+            socket.set_read_timeout(Some(bound)).map_err(what())?;
+            socket.send_to(&update, (agent, 0)).map_err(what())?;
+            let mut buffer = [0; 2048];
+            let heard = socket.recv(&mut buffer).unwrap_or_default();
+            Ok(mip6::status(&buffer[..heard]))
+        })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod process;
 pub mod programs;
 pub mod runner;
 pub mod sandbox;
+pub mod signalling;
 pub mod ssh;
 pub mod stage;
 pub mod story;

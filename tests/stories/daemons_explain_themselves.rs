@@ -1,6 +1,6 @@
 //! What operators do by hand: check, status, decode, and the exit codes of each.
 
-use lab::{Capture, HttpServer, Stage, Story, Told, ensure, stage::BOUND};
+use lab::{Capture, HttpServer, Stage, Story, Told, ensure, signalling::Words, stage::BOUND};
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
@@ -24,7 +24,8 @@ pub(crate) fn tell(story: &Story) -> Told {
         || format!("a bad file: {} {explained}", check.code()),
     )?;
 
-    let mut capture = Capture::start(&stage.site.gateway, "uplink", "udp port 434")?;
+    let filter = Words::of_this_story().signalling;
+    let mut capture = Capture::start(&stage.site.gateway, "uplink", filter)?;
     stage
         .curl(&["-o", "/dev/null", "http://server.example/1000"])
         .finish(BOUND)?

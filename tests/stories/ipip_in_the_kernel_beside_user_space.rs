@@ -2,6 +2,7 @@
 
 use lab::{
     Capture, Failure, HttpServer, Stage, Story, Told, ensure,
+    signalling::Words,
     stage::{BOUND, check_body, wait_for_size},
 };
 
@@ -17,11 +18,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     }
     let mut stage = Stage::new()?;
     let web = HttpServer::start(&stage.site.server, 80)?;
-    let mut capture = Capture::start(
-        &stage.site.gateway,
-        "uplink",
-        "icmp[icmptype] == icmp-unreach",
-    )?;
+    let mut capture = Capture::start(&stage.site.gateway, "uplink", "icmp or icmp6")?;
     let file = stage.laptop.node().directory().join("download");
     let url = format!("http://server.example/{OCTETS}/100000");
     // An emulated machine may be too slow for the hold.
@@ -38,7 +35,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         format!("the server saw {:?}", web.peers())
     })?;
     capture.stop()?;
-    let unreachable = capture.count("icmp.type == 3 && icmp.code == 2")?;
+    let unreachable = capture.count(Words::of_this_story().unreachable)?;
     ensure(unreachable == 0, || {
         format!("{unreachable} ICMP protocol unreachable")
     })?;

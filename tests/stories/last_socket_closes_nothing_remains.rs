@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lab::{
     Capture, Failure, HttpServer, Stage, Story, Told, ensure,
+    signalling::Words,
     stage::{BOUND, difference, footprint},
     wait_for,
 };
@@ -11,7 +12,8 @@ use lab::{
 pub(crate) fn tell(story: &Story) -> Told {
     let stage = Stage::with(|chad| chad.hold_down = 1, |agent| agent.inactivity = 1_500)?;
     let web = HttpServer::start(&stage.site.server, 80)?;
-    let capture = Capture::start(&stage.site.gateway, "uplink", "udp port 434")?;
+    let words = Words::of_this_story();
+    let capture = Capture::start(&stage.site.gateway, "uplink", words.signalling)?;
     let before = [
         footprint(stage.laptop.node())?,
         footprint(&stage.site.gateway)?,
@@ -38,9 +40,9 @@ pub(crate) fn tell(story: &Story) -> Told {
         },
     )?;
     let released = wait_for("the deregistration on the wire", BOUND, || {
-        let lifetimes = capture.fields("mip", &["mip.type", "mip.life", "mip.code"])?;
-        let zero = |kind: &str| lifetimes.iter().any(|row| row[0] == kind && row[1] == "0");
-        Ok::<_, Failure>((zero("1") && zero("3")).then_some(lifetimes))
+        let both = capture.count(words.releases)? > 0 && capture.count(words.released)? > 0;
+        let all = capture.count(words.understood)?;
+        Ok::<_, Failure>(both.then_some(all))
     })?;
     for (name, before, node) in [
         ("laptop", &before[0], stage.laptop.node()),
@@ -52,8 +54,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         })?;
     }
     story.saw(format!(
-        "{} messages on the wire, the last two with lifetime 0; pool {}",
-        released.len(),
+        "{released} messages on the wire, the last two with lifetime 0; pool {}",
         left.pool
     ));
     story.saw("links, addresses, rules, routes, sysctls of both sides as before the connection");

@@ -55,7 +55,10 @@ macro_rules! story {
 }
 
 const BOOK: &[StoryEntry] = &[
-    story!(the_lab_is_a_small_internet, ["ping", "curl"]),
+    story!(
+        the_lab_is_a_small_internet,
+        ["ping", "curl", "tcpdump", "tshark"]
+    ),
     story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(curl_survives_ten_moves, ["curl"]),
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),

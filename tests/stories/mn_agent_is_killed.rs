@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use lab::{Capture, HttpServer, Stage, Story, Told, ensure, ssh::SshServer, stage::BOUND};
+use lab::{
+    Capture, HttpServer, Stage, Story, Told, ensure, signalling::Words, ssh::SshServer,
+    stage::BOUND,
+};
 
 pub(crate) fn tell(story: &Story) -> Told {
     story.needs_real_root("sshd changes its user")?;
@@ -13,8 +16,9 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut session = server.session(stage.laptop.node(), "server.example")?;
     let lent = session.say(BOUND)?;
     let filter = format!(
-        "src net {} or (arp host {lent}) or ip proto 4",
-        stage.site.pool
+        "src net {} or (arp host {lent}) or {}",
+        stage.site.pool,
+        Words::of_this_story().tunnels
     );
     let agitator = stage
         .laptop
@@ -61,8 +65,8 @@ pub(crate) fn tell(story: &Story) -> Told {
     for capture in &mut captures {
         capture.stop()?;
         // Tunnelled packets show the lent address too, behind an outer one.
-        let mut leaked = capture.fields("", &["ip.src", "ip.dst", "frame.protocols"])?;
-        leaked.retain(|row| !row[0].contains(','));
+        let mut leaked = capture.fields("", &["ip.src", "ipv6.src", "frame.protocols"])?;
+        leaked.retain(|row| !row[0].contains(',') && !row[1].contains(','));
         ensure(leaked.is_empty(), || format!("leaked {leaked:?}"))?;
     }
     ensure(plainly < Duration::from_secs(1), || {

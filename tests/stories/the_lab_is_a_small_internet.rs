@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use lab::{
-    Behaviour, FakeAgent, Family, HttpServer, Internet, SiteKind, Story, Told, ensure,
-    fake_agent::Request, udp,
+    Behaviour, Capture, FakeAgent, Family, HttpServer, Internet, SiteKind, Story, Told, ensure,
+    eventually, fake_agent::Request, signalling::Words, udp,
 };
 
 const BOUND: Duration = Duration::from_secs(5);
@@ -87,11 +87,39 @@ pub(crate) fn tell(story: &Story) -> Told {
         identification: 1,
         identity: "stranger@example.org",
     };
+    let words = Words::of_this_story();
+    let mut capture = Capture::start(&site.gateway, "uplink", words.signalling)?;
     let code = stranger.ask(laptop.node(), BOUND)?;
     ensure(code == Some(130) && agent.requests().len() == 1, || {
         format!("the fake agent answered {code:?}")
     })?;
-    story.saw("a fake agent refused a stranger");
+    udp::send_all(
+        laptop.node(),
+        stranger.to(),
+        vec![stranger.datagram()?],
+        Duration::ZERO,
+    )?;
+    eventually("the agent to hear a datagram", BOUND, || {
+        agent.requests().len() == 2
+    })?;
+    capture.stop()?;
+    let marked = capture.fields(
+        "_ws.malformed || _ws.expert.severity >= \"Error\"",
+        &["frame.number", "_ws.expert.message"],
+    )?;
+    let (understood, requests) = (
+        capture.count(words.understood)?,
+        capture.count(words.requests)?,
+    );
+    ensure(
+        marked.is_empty() && understood >= 3 && requests == 2,
+        || {
+            format!(
+                "tshark understands {understood} messages, {requests} requests, marks {marked:?}"
+            )
+        },
+    )?;
+    story.saw("a fake agent refused a stranger, in tshark's words, too");
 
     internet.delay(Duration::from_millis(100))?;
     let ping = laptop

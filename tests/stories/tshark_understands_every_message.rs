@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lab::{
     Capture, Failure, HttpServer, Stage, Story, Told, ensure,
+    signalling::Words,
     stage::{BOUND, wait_for_size},
     wait_for,
 };
@@ -11,7 +12,9 @@ use lab::{
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::with(|chad| chad.lifetime = 4, |agent| agent.inactivity = 1_500)?;
     let _web = HttpServer::start(&stage.site.server, 80)?;
-    let mut capture = Capture::start(&stage.site.gateway, "uplink", "udp port 434 or ip proto 4")?;
+    let words = Words::of_this_story();
+    let filter = format!("{} or {}", words.signalling, words.tunnels);
+    let mut capture = Capture::start(&stage.site.gateway, "uplink", &filter)?;
     let file = stage.laptop.node().directory().join("download");
     let mut curl = stage
         .curl(&[
@@ -26,22 +29,21 @@ pub(crate) fn tell(story: &Story) -> Told {
     stage.glide_on()?;
     curl.finish(BOUND * 2)?.success()?;
     wait_for("the deregistration", Duration::from_secs(10), || {
-        let released = capture.count("mip.type == 3 && mip.life == 0")?;
+        let released = capture.count(words.released)?;
         Ok::<_, Failure>((released > 0).then_some(()))
     })?;
     capture.stop()?;
-    let signalling = capture.count("udp.port == 434")?;
-    let understood = capture.count("mip")?;
+    let signalling = capture.count(words.carried)?;
+    let understood = capture.count(words.understood)?;
     let marked = capture.fields(
         "_ws.malformed || _ws.expert.severity >= \"Error\"",
         &["frame.number", "_ws.expert.message"],
     )?;
-    let requests = capture.count("mip.type == 1 && mip.auth.spi && mip.auth.auth")?;
-    let replies =
-        capture.count("mip.type == 3 && mip.auth.spi && mip.auth.auth && mip.code <= 1")?;
-    let tunnelled = capture.count("ip.proto == 4 && tcp")?;
+    let requests = capture.count(words.requests)?;
+    let replies = capture.count(words.replies)?;
+    let tunnelled = capture.count(words.segments)?;
     ensure(signalling == understood, || {
-        format!("{understood} of {signalling} packets are Mobile IP to tshark")
+        format!("{understood} of {signalling} packets are signalling to tshark")
     })?;
     ensure(marked.is_empty(), || format!("tshark marks {marked:?}"))?;
     ensure(requests >= 4 && replies >= 4, || {
