@@ -201,9 +201,15 @@ pub fn check_body(file: &Path, octets: usize) -> Result<(), Failure> {
 }
 
 /// Everything on a node that our daemons could leave behind: links, addresses, rules, routes, filters, the
-/// interfaces' sysctls, the resolver. Addresses and routes are those of the story's family, as the laptop waits for
-/// its IPv6 addresses only in stories of that family.
+/// interfaces' sysctls, the resolver. Addresses and routes are those of the story's family: in the others the laptop
+/// may still be about to configure itself.
 pub fn footprint(node: &Node) -> Result<String, LabError> {
+    node.run(|network| {
+        network.wait_for("the detection of duplicates to end", BOUND, |network| {
+            let addresses = network.addresses()?;
+            Ok(addresses.iter().all(|one| one.usable).then_some(()))
+        })
+    })?;
     let mut text = String::new();
     // Names alone: the kernel reports a link's operational state some time after the link itself.
     text.push_str(&format!(
