@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
-use rand_core::Rng;
 
 use super::attempt::Pace;
 use super::clock::{AgentClock, WallClock};
@@ -16,6 +15,9 @@ use super::status::Counters;
 use crate::wire::mip6::SequenceNumber;
 use crate::{DataplaneChange, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel};
 
+/// How fast sequence numbers keep up with the time: faster than messages leave, and slow enough that
+/// nothing of a former life is taken for new within half an hour.
+const SEQUENCE_NUMBERS_PER_SECOND: u128 = 16;
 /// The longest a home agent that failed is left alone.
 const LONGEST_HOLD_OFF: Duration = Duration::from_secs(3600);
 /// Failures that trying again won't cure keep it alone this much longer.
@@ -39,7 +41,9 @@ impl Context<'_> {
             timestamp: dating
                 .timestamp
                 .then(|| self.memory.clock.next(unix_time, self.rng)),
-            sequence: dating.sequence.then(|| self.memory.next_sequence(self.rng)),
+            sequence: dating
+                .sequence
+                .then(|| self.memory.next_sequence(unix_time)),
         }
     }
 
@@ -74,7 +78,7 @@ impl Context<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Memory {
     pub(super) clock: AgentClock,
-    /// The last sequence number used.
+    /// The last sequence number used or, where that was refused, the last one it accepted.
     pub(super) sequence: Option<SequenceNumber>,
     /// What it was heard in last.
     pub(super) transport: Option<Transport>,
@@ -101,11 +105,17 @@ impl Memory {
         }
     }
 
-    /// Every message takes a higher one; the first is hard to guess where the key is no secret.
-    fn next_sequence(&mut self, rng: &mut impl Rng) -> SequenceNumber {
+    /// Every message takes a later one. They keep up with the time, faster than messages may leave,
+    /// so that a mobile node that lost its memory begins behind everything it sent before: what of
+    /// that is still under way must not pass for new.
+    fn next_sequence(&mut self, unix_time: Duration) -> SequenceNumber {
+        let by_time = SequenceNumber(
+            u16::try_from(unix_time.as_millis() * SEQUENCE_NUMBERS_PER_SECOND / 1000 % 0x1_0000)
+                .unwrap_or_default(),
+        );
         let next = match self.sequence {
-            Some(last) => last.next(),
-            None => SequenceNumber((rng.next_u32() >> 16) as u16),
+            Some(last) if !by_time.is_after(last) => last.next(),
+            Some(_) | None => by_time,
         };
         self.sequence = Some(next);
         next

@@ -106,6 +106,16 @@ impl MobileNode {
                 )
             }
             Verdict::NotFresh(_) if !latest => return Err(Drop::StaleReply),
+            // It answers an earlier update, for this one's number is later than the last accepted.
+            // To go back to that would use numbers twice.
+            Verdict::NotFresh(Hint::Sequence(last))
+                if request
+                    .stamp
+                    .sequence
+                    .is_some_and(|sequence| sequence.is_after(last)) =>
+            {
+                return Err(Drop::StaleReply);
+            }
             Verdict::NotFresh(_) => Input::TryAgain(request),
             Verdict::WrongHomeAgent { .. } if !latest => return Err(Drop::StaleReply),
             Verdict::WrongHomeAgent { right } => {

@@ -104,7 +104,7 @@ impl MobileNode {
                     stored.clock_offset,
                     stored.identification.map(Identification),
                 );
-                context.memory.sequence = stored.sequence.map(leap);
+                context.memory.sequence = stored.sequence;
                 context.memory.transport = stored
                     .transport
                     .filter(|transport| signalling::is_transport(agent.family(), *transport));
@@ -146,9 +146,4 @@ impl MobileNode {
             });
         }
     }
-}
-
-/// A number no message can have had that left after this one was stored.
-const fn leap(stored: SequenceNumber) -> SequenceNumber {
-    SequenceNumber(stored.0.wrapping_add(1024))
 }

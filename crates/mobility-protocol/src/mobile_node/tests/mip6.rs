@@ -324,7 +324,7 @@ fn every_update_has_a_later_number() {
         .collect();
     assert!(numbers.len() > 4);
     for pair in numbers.windows(2) {
-        assert_eq!(pair[1], pair[0].next());
+        assert!(pair[1].is_after(pair[0]));
     }
 }
 
@@ -360,11 +360,18 @@ fn where_nothing_comes_back_messages_go_in_udp_and_later_back() {
 fn a_number_out_of_the_window_is_followed_by_the_next_one_at_once() {
     let mut laptop = Laptop6::active();
     laptop.path(2, false);
+    let used = laptop.left[0].update.sequence;
+    let told = SequenceNumber(used.0.wrapping_add(20_000));
     laptop.answer(0, Status::SEQUENCE_OUT_OF_WINDOW, |answer| {
-        answer.sequence = SequenceNumber(40_000);
+        answer.sequence = SequenceNumber(used.0.wrapping_sub(9));
+    });
+    assert_eq!(laptop.left.len(), 1, "an answer to something earlier");
+    assert_eq!(laptop.counter("drop_stale_reply"), 1);
+    laptop.answer(0, Status::SEQUENCE_OUT_OF_WINDOW, |answer| {
+        answer.sequence = told;
     });
     assert_eq!(laptop.left.len(), 2);
-    assert_eq!(laptop.left[1].update.sequence, SequenceNumber(40_001));
+    assert_eq!(laptop.left[1].update.sequence, told.next());
     assert_eq!(laptop.left[1].at, laptop.left[0].at);
     assert_eq!(laptop.left[1].transport, NATIVE, "it was heard there");
     laptop.accept(1);
@@ -558,7 +565,12 @@ fn a_restart_goes_on_with_later_numbers_in_the_transport_that_worked() {
         serde_json::from_str(&text).unwrap_or_else(|error| unreachable!("{error}"));
     let last = laptop.left[1].update.sequence;
     laptop.left.clear();
-    laptop.node = MobileNode::new(Config::new(identity()), [8; 32], laptop.now, NEW_YEAR);
+    laptop.node = MobileNode::new(
+        Config::new(identity()),
+        [8; 32],
+        laptop.now,
+        NEW_YEAR + (laptop.now - laptop.begin),
+    );
     let open = SecurityAssociation::open_mode();
     laptop.act(|node, now| {
         node.restore(stored.into_iter().map(|stored| (stored, open.clone())), now);
@@ -567,6 +579,27 @@ fn a_restart_goes_on_with_later_numbers_in_the_transport_that_worked() {
     assert_eq!(laptop.left[0].transport, UDP);
     assert!(laptop.left[0].update.sequence.is_after(last));
     assert_eq!(laptop.left[0].addresses.home_address, HOME_6);
+}
+
+#[test]
+fn a_new_life_without_memory_begins_behind_the_former_one() {
+    let mut laptop = Laptop6::new(SecurityAssociation::open_mode());
+    for n in 2..12 {
+        laptop.path(n, false);
+        laptop.advance(Duration::from_millis(200));
+    }
+    let former = laptop.left.last().map(|left| left.update.sequence);
+    let elapsed = laptop.now - laptop.begin;
+    let config = Config::new(identity());
+    laptop.node = MobileNode::new(config, [8; 32], laptop.now, NEW_YEAR + elapsed + seconds(1));
+    laptop.bind();
+    laptop.path(1, true);
+    let begun = laptop.left.last().map(|left| left.update.sequence);
+    assert!(
+        begun
+            .zip(former)
+            .is_some_and(|(begun, former)| begun.is_after(former))
+    );
 }
 
 #[test]
