@@ -135,10 +135,10 @@ impl Daemon {
         }
 
         let signalling = Signalling::home_agent(Some(ipv4), None)?;
-        let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config::new(
-            ipv4,
-            config.pool.ipv4.clone(),
-        ))
+        let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config {
+            backend: status::backend_choice(config.backend),
+            ..dataplane::home_agent::Config::new(ipv4, config.pool.ipv4.clone())
+        })
         .await?;
 
         let mut daemon = Self {
@@ -157,12 +157,16 @@ impl Daemon {
             send_failures: 0,
         };
         daemon.finish_round();
+        // Those of the store are installed now; the kernel may still carry others.
+        if let Err(error) = daemon.dataplane.settle() {
+            tracing::warn!(%error, "not everything a former run left could be removed");
+        }
         for warning in status::warnings(&daemon.config) {
             tracing::warn!("{warning}");
         }
         tracing::info!(
             address = %ipv4,
-            backend = daemon.dataplane.backend(),
+            backend = %daemon.dataplane.backend().carrier,
             mode = daemon.config.security.mode.name(),
             "serving"
         );

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use control::config::chad::{Config, SecurityMode};
 use control::status::{Backend, BindingState, BindingStatus, ChadStatus, PoolStatus, Traffic};
-use dataplane::home_agent::HomeAgentDataplane;
+use dataplane::Carrier;
+use dataplane::home_agent::{HomeAgentDataplane, Measured};
 use mobility_protocol::home_agent::{self, Event, HomeAgent};
 use mobility_protocol::{Encapsulation, HomeAddress};
 
@@ -26,11 +27,12 @@ pub(crate) fn chad(
         .into_iter()
         .chain(dataplane.counters())
         .chain(own_counters);
+    let measured = dataplane.measure();
     ChadStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime: now.duration_since(started).as_secs(),
-        backend: Backend::Userspace,
-        backend_reason: None,
+        backend: backend(dataplane.backend().carrier),
+        backend_reason: Some(dataplane.backend().reason.clone()),
         listen: config.listen.addresses().collect(),
         mode: config.security.mode.name().to_owned(),
         warnings: warnings(config),
@@ -46,7 +48,7 @@ pub(crate) fn chad(
             .collect(),
         bindings: agent
             .bindings(now)
-            .map(|binding| self::binding(config, dataplane, binding))
+            .map(|binding| self::binding(config, dataplane, &measured, binding))
             .collect(),
         counters: counters
             .map(|(name, count)| (name.to_owned(), count))
@@ -62,9 +64,26 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     }
 }
 
+/// What the configuration asks for, as the data path calls it.
+pub(crate) fn backend_choice(choice: control::config::BackendChoice) -> dataplane::BackendChoice {
+    match choice {
+        control::config::BackendChoice::Auto => dataplane::BackendChoice::Auto,
+        control::config::BackendChoice::Kernel => dataplane::BackendChoice::Kernel,
+        control::config::BackendChoice::Userspace => dataplane::BackendChoice::Userspace,
+    }
+}
+
+fn backend(carrier: Carrier) -> Backend {
+    match carrier {
+        Carrier::Kernel => Backend::Kernel,
+        Carrier::Userspace => Backend::Userspace,
+    }
+}
+
 fn binding(
     config: &Config,
     dataplane: &HomeAgentDataplane,
+    measured: &Measured<'_>,
     binding: home_agent::BindingView,
 ) -> BindingStatus {
     BindingStatus {
@@ -72,7 +91,7 @@ fn binding(
         care_of: Some(binding.care_of.ip()),
         cha: config.listen.toward(binding.care_of.ip()),
         identity: binding.identity.to_string(),
-        backend: Backend::Userspace,
+        backend: backend(dataplane.backend().carrier),
         encapsulation: Encapsulation::IpInIp.name().to_owned(),
         state: match binding.state {
             home_agent::BindingState::Active => BindingState::Active,
@@ -84,13 +103,13 @@ fn binding(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        traffic: traffic(dataplane, binding.home_address),
+        traffic: traffic(measured, binding.home_address),
         ..BindingStatus::default()
     }
 }
 
-fn traffic(dataplane: &HomeAgentDataplane, home_address: HomeAddress) -> Traffic {
-    dataplane
+fn traffic(measured: &Measured<'_>, home_address: HomeAddress) -> Traffic {
+    measured
         .traffic(home_address)
         .map_or_else(Traffic::default, |traffic| Traffic {
             packets_in: traffic.packets_in,

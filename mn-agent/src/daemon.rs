@@ -123,8 +123,11 @@ impl Daemon {
             None => state.anonymous_identity(supervision::random()?)?,
         };
         let stored = state.load_bindings();
-        let dataplane =
-            MobileNodeDataplane::start(dataplane::mobile_node::Config::default()).await?;
+        let dataplane = MobileNodeDataplane::start(dataplane::mobile_node::Config {
+            backend: status::backend_choice(config.backend),
+            ..dataplane::mobile_node::Config::default()
+        })
+        .await?;
         let changes = dataplane.monitor().changes();
         let signalling = Signalling::mobile_node()?;
         let machine = MobileNode::new(
@@ -164,7 +167,7 @@ impl Daemon {
         tracing::info!(
             names = %daemon.relay.local_addr(),
             mode = daemon.config.dns.mode.name(),
-            backend = daemon.dataplane.backend(),
+            backend = %daemon.dataplane.backend().carrier,
             "serving"
         );
         Ok(daemon)

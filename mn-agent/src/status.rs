@@ -7,6 +7,7 @@ use control::config::mn_agent::Config;
 use control::status::{
     Backend, BindingState, BindingStatus, ChaStatus, DnsStatus, MnAgentStatus, Traffic,
 };
+use dataplane::Carrier;
 use dataplane::mobile_node::MobileNodeDataplane;
 use dataplane::signalling::Signalling;
 use mobility_protocol::mobile_node::{self, BindingView, Event, MobileNode};
@@ -51,8 +52,8 @@ impl Shown<'_> {
         MnAgentStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: now.duration_since(self.started).as_secs(),
-            backend: Backend::Userspace,
-            backend_reason: None,
+            backend: backend(self.dataplane.backend().carrier),
+            backend_reason: Some(self.dataplane.backend().reason.clone()),
             identity: self.identity.to_string(),
             care_of: path.map(|path| path.care_of.ip()),
             interface: path.and_then(interface_name),
@@ -108,7 +109,7 @@ impl Shown<'_> {
             care_of_port: None,
             cha: Some(view.agent.ip()),
             identity: view.identity.to_string(),
-            backend: Backend::Userspace,
+            backend: backend(self.dataplane.backend().carrier),
             encapsulation: view.encapsulation.name().to_owned(),
             state: match view.state {
                 mobile_node::BindingState::Registering => BindingState::Registering,
@@ -127,6 +128,22 @@ impl Shown<'_> {
                 bytes_out: traffic.bytes_out,
             }),
         }
+    }
+}
+
+/// What the configuration asks for, as the data path calls it.
+pub(crate) fn backend_choice(choice: control::config::BackendChoice) -> dataplane::BackendChoice {
+    match choice {
+        control::config::BackendChoice::Auto => dataplane::BackendChoice::Auto,
+        control::config::BackendChoice::Kernel => dataplane::BackendChoice::Kernel,
+        control::config::BackendChoice::Userspace => dataplane::BackendChoice::Userspace,
+    }
+}
+
+fn backend(carrier: Carrier) -> Backend {
+    match carrier {
+        Carrier::Kernel => Backend::Kernel,
+        Carrier::Userspace => Backend::Userspace,
     }
 }
 

@@ -24,6 +24,8 @@ const MAXIMUM_FILE_SIZE: u64 = 1 << 20;
 pub enum BackendChoice {
     /// The best one that works here.
     Auto,
+    /// The kernel's tunnel devices.
+    Kernel,
     /// This process, through a TUN device.
     Userspace,
 }

@@ -37,9 +37,30 @@ pub enum Error {
         /// What is missing.
         missing: String,
     },
-    /// The kernel backend was asked for.
-    #[error("the kernel backend is not part of this release; use \"userspace\" or \"auto\"")]
-    KernelBackend,
+    /// The kernel backend was asked for, and can't be used here.
+    #[error("the kernel backend can't be used: {0}")]
+    NoKernelBackend(Box<Error>),
+    /// The kernel knows no such kind of device.
+    #[error("this kernel has no module {0}")]
+    TunnelModule(&'static str),
+    /// The device that should be ours is something else.
+    #[error("the device {0} is not a tunnel of ours: remove it (ip link del {0})")]
+    DeviceTaken(String),
+    /// The kernel has one `external` device for each namespace and protocol.
+    #[error(
+        "the device {0} takes the tunnelled packets of every address (external), and there can be only one such: \
+         remove it (ip link del {0}) or use the userspace backend"
+    )]
+    ExternalDevice(String),
+    /// The packet filter can't be told the rules.
+    #[error(transparent)]
+    PacketFilter(crate::nft::Error),
+    /// One home agent serves the same correspondents to all its bindings.
+    #[error("the bindings of a home agent share one list of correspondents, and this one differs")]
+    CorrespondentsDiffer,
+    /// What failed for several bindings at once.
+    #[error("{0}")]
+    Shared(std::sync::Arc<Error>),
     /// Two tunnels claim one correspondent; the one that has it keeps it.
     #[error(
         "{correspondent} is already reached through the tunnel of {holder}; the tunnel of {refused} can't have it too"

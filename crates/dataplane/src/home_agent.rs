@@ -1,18 +1,28 @@
 //! The data path of a home agent, as its daemon holds it.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ipnet::Ipv4Net;
 use mobility_protocol::{DataplaneChange, HomeAddress};
 use tokio::sync::Mutex;
 
 use crate::error::Errors;
-use crate::netlink::home_agent::Routes;
+use crate::kernel::{self, HomeAgentConfig, HomeAgentTunnels};
+use crate::netlink::home_agent::{Routes, enable_forwarding};
 use crate::netlink::monitor::Monitor;
+use crate::netlink::sysctl::Setting;
 use crate::netlink::{Netlink, Repair};
-use crate::userspace::{Backend, Role, Traffic, UserspaceConfig};
-use crate::{BackendChoice, DEFAULT_TUNNEL_MTU, Error, Failure, HOME_AGENT_DEVICE, privileges};
+use crate::userspace::{self, Role, Traffic, UserspaceConfig};
+use crate::{
+    BackendChoice, Carrier, Chosen, DEFAULT_TUNNEL_MTU, Error, Failure, HOME_AGENT_DEVICE,
+    privileges,
+};
+
+/// How much longer than looking for lost routes took nobody looks again.
+const REST: u32 = 50;
 
 /// What the data path of a home agent must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,50 +53,121 @@ impl Config {
     }
 }
 
-/// A running data path. Stop it with [`HomeAgentDataplane::shutdown`]; after a mere drop the
-/// pool's `unreachable` routes stay, and the next start takes them over.
+/// A running data path. Stop it with [`HomeAgentDataplane::shutdown`]. After a mere drop the pool's
+/// `unreachable` routes stay, with the kernel backend everything stays and carries, and the next
+/// start takes it over.
 #[derive(Debug)]
 pub struct HomeAgentDataplane {
     backend: Backend,
-    backend_name: &'static str,
-    routes: Arc<Mutex<Routes>>,
+    chosen: Chosen,
     repair: Repair,
     _monitor: Monitor,
 }
 
+/// What carries the tunnels.
+#[derive(Debug)]
+enum Backend {
+    Kernel {
+        tunnels: Arc<HomeAgentTunnels>,
+        filter: kernel::Keeper,
+        enabled_forwarding: bool,
+    },
+    Userspace {
+        tunnels: userspace::Backend,
+        routes: Arc<Mutex<Routes>>,
+    },
+}
+
+/// What all tunnels have carried, as of one moment.
+#[derive(Debug)]
+pub struct Measured<'a>(Measure<'a>);
+
+#[derive(Debug)]
+enum Measure<'a> {
+    Listed(BTreeMap<HomeAddress, Traffic>),
+    Live(&'a userspace::Backend),
+}
+
+impl Measured<'_> {
+    /// What the tunnel of this home address has carried; `None` when there is none.
+    #[must_use]
+    pub fn traffic(&self, home_address: HomeAddress) -> Option<Traffic> {
+        match &self.0 {
+            Measure::Listed(all) => all.get(&home_address).copied(),
+            Measure::Live(backend) => backend.traffic(home_address),
+        }
+    }
+}
+
 impl HomeAgentDataplane {
-    /// Makes packets to the pool unreachable, brings up the tunnel device, then leads the pool to it.
+    /// Chooses the backend, makes packets to the pool unreachable, and is ready to carry bindings.
+    /// Those that the kernel still carries for a former run go on until
+    /// [`HomeAgentDataplane::settle`].
     ///
     /// # Errors
-    /// [`Error::KernelBackend`], [`Error::Privileges`], [`Error::Userspace`], and those of
-    /// [`Routes::guard`] and [`Routes::prepare`]. After an error nothing is left behind.
+    /// [`Error::NoKernelBackend`], [`Error::Privileges`], [`Error::Userspace`], and those of
+    /// [`HomeAgentTunnels::start`], [`Routes::guard`] and [`Routes::prepare`]. After an error nothing
+    /// is left behind but what a former run left.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let backend_name = config.backend.resolve()?;
         privileges::check()?;
+        let kernel = HomeAgentConfig {
+            device: config.device.clone(),
+            mtu: config.mtu,
+            address: config.address,
+            pools: config.pools.clone(),
+        };
+        let chosen = config
+            .backend
+            .resolve(|| kernel::probe_home_agent(&kernel))?;
         let netlink = Netlink::open()?;
         let monitor = Monitor::start(netlink.clone(), config.device.clone())?;
-        let mut routes = Routes::new(netlink, config.pools);
-        let backend = match serve(&mut routes, &config.device, config.mtu, config.address).await {
-            Ok(backend) => backend,
-            Err(error) => {
-                let mut errors = Errors::default();
-                errors.note::<()>(Err(error));
-                errors.note(routes.remove().await);
-                return Err(errors.into_error());
+        let (backend, repair) = match chosen.carrier {
+            Carrier::Kernel => {
+                let enabled_forwarding = enable_forwarding()?;
+                let tunnels = Arc::new(HomeAgentTunnels::start(kernel)?);
+                let repair = {
+                    let tunnels = Arc::clone(&tunnels);
+                    Repair::start(monitor.losses(), move || {
+                        let tunnels = Arc::clone(&tunnels);
+                        async move {
+                            let begin = Instant::now();
+                            let repaired = tunnels.repair_routes();
+                            // Every binding that goes looks like a loss, and looking costs in
+                            // proportion to the bindings.
+                            tokio::time::sleep(begin.elapsed() * REST).await;
+                            repaired
+                        }
+                    })
+                };
+                let filter = {
+                    let tunnels = Arc::clone(&tunnels);
+                    kernel::Keeper::start(move || tunnels.repair_filter())
+                };
+                let backend = Backend::Kernel {
+                    tunnels,
+                    filter,
+                    enabled_forwarding,
+                };
+                (backend, repair)
             }
-        };
-        let routes = Arc::new(Mutex::new(routes));
-        let repair = {
-            let routes = Arc::clone(&routes);
-            Repair::start(monitor.losses(), move || {
-                let routes = Arc::clone(&routes);
-                async move { routes.lock().await.repair().await }
-            })
+            Carrier::Userspace => {
+                kernel::remove_home_agent_leftovers(&config.device)?;
+                let routes = Routes::new(netlink, config.pools.clone());
+                let (tunnels, routes) = serve_in_userspace(routes, &config).await?;
+                let routes = Arc::new(Mutex::new(routes));
+                let repair = {
+                    let routes = Arc::clone(&routes);
+                    Repair::start(monitor.losses(), move || {
+                        let routes = Arc::clone(&routes);
+                        async move { routes.lock().await.repair().await }
+                    })
+                };
+                (Backend::Userspace { tunnels, routes }, repair)
+            }
         };
         Ok(Self {
             backend,
-            backend_name,
-            routes,
+            chosen,
             repair,
             _monitor: monitor,
         })
@@ -96,9 +177,13 @@ impl HomeAgentDataplane {
     /// failed.
     #[must_use = "a binding whose tunnel failed carries nothing"]
     pub fn apply(&mut self, changes: impl IntoIterator<Item = DataplaneChange>) -> Vec<Failure> {
+        let tunnels = match &self.backend {
+            Backend::Kernel { tunnels, .. } => return tunnels.apply(changes),
+            Backend::Userspace { tunnels, .. } => tunnels,
+        };
         let mut failures = Vec::new();
         for change in changes {
-            if let Err(error) = self.backend.apply(&change) {
+            if let Err(error) = tunnels.apply(&change) {
                 let home_address = match change {
                     DataplaneChange::Install(tunnel) => tunnel.home_address,
                     DataplaneChange::Remove(home_address) => home_address,
@@ -112,16 +197,43 @@ impl HomeAgentDataplane {
         failures
     }
 
+    /// Removes what the kernel still carries for a former run and no binding of this one has taken
+    /// over. To be called once the bindings of that run are restored, or known not to be.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        match &self.backend {
+            Backend::Kernel { tunnels, .. } => tunnels.settle(),
+            Backend::Userspace { .. } => Ok(()),
+        }
+    }
+
     /// What the tunnel of this home address has carried; `None` when there is none.
     #[must_use]
     pub fn traffic(&self, home_address: HomeAddress) -> Option<Traffic> {
-        self.backend.traffic(home_address)
+        match &self.backend {
+            Backend::Kernel { tunnels, .. } => tunnels.traffic(home_address),
+            Backend::Userspace { tunnels, .. } => tunnels.traffic(home_address),
+        }
+    }
+
+    /// What all tunnels have carried; for many of them faster than asking for each.
+    #[must_use]
+    pub fn measure(&self) -> Measured<'_> {
+        Measured(match &self.backend {
+            Backend::Kernel { tunnels, .. } => Measure::Listed(tunnels.all_traffic()),
+            Backend::Userspace { tunnels, .. } => Measure::Live(tunnels),
+        })
     }
 
     /// The counters of the data path, drops as `drop_<reason>`.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        let mut counters = self.backend.counters();
+        let mut counters = match &self.backend {
+            Backend::Kernel { tunnels, .. } => tunnels.counters(),
+            Backend::Userspace { tunnels, .. } => tunnels.counters(),
+        };
         counters.push(("routes_restored", self.repair.restored()));
         counters
     }
@@ -130,13 +242,16 @@ impl HomeAgentDataplane {
     /// a home agent is best started again then.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.backend.is_running()
+        match &self.backend {
+            Backend::Kernel { tunnels, .. } => tunnels.is_running(),
+            Backend::Userspace { tunnels, .. } => tunnels.is_running(),
+        }
     }
 
-    /// The name of the backend.
+    /// What carries the tunnels, and why.
     #[must_use]
-    pub const fn backend(&self) -> &'static str {
-        self.backend_name
+    pub const fn backend(&self) -> &Chosen {
+        &self.chosen
     }
 
     /// Removes everything that was added. Every step is tried.
@@ -148,30 +263,58 @@ impl HomeAgentDataplane {
         self.repair.stop().await;
         // The device goes before the `unreachable` routes, so that no packet to the pool takes the
         // default route while packets from it still come in.
-        errors.note(self.backend.shutdown().map_err(Error::from));
-        errors.note(self.routes.lock().await.remove().await);
+        match self.backend {
+            Backend::Kernel {
+                tunnels,
+                filter,
+                enabled_forwarding,
+            } => {
+                filter.stop().await;
+                errors.note(tunnels.shutdown());
+                if enabled_forwarding {
+                    errors.note(Setting::ipv4_forwarding().set("0"));
+                }
+            }
+            Backend::Userspace { tunnels, routes } => {
+                errors.note(tunnels.shutdown().map_err(Error::from));
+                errors.note(routes.lock().await.remove().await);
+            }
+        }
         errors.into_result()
     }
 }
 
-async fn serve(
+async fn serve_in_userspace(
+    mut routes: Routes,
+    config: &Config,
+) -> Result<(userspace::Backend, Routes), Error> {
+    let mut errors = Errors::default();
+    match start_in_userspace(&mut routes, config).await {
+        Ok(tunnels) => return Ok((tunnels, routes)),
+        Err(error) => drop(errors.note::<()>(Err(error))),
+    }
+    errors.note(routes.remove().await);
+    Err(errors.into_error())
+}
+
+async fn start_in_userspace(
     routes: &mut Routes,
-    device: &str,
-    mtu: u16,
-    local: Ipv4Addr,
-) -> Result<Backend, Error> {
+    config: &Config,
+) -> Result<userspace::Backend, Error> {
     routes.guard().await?;
-    let config = UserspaceConfig {
-        device: device.to_owned(),
-        mtu,
-        local: local.into(),
-    };
-    let backend = Backend::start(Role::HomeAgent, config)?;
-    if let Err(error) = routes.prepare(device, mtu).await {
+    let tunnels = userspace::Backend::start(
+        Role::HomeAgent,
+        UserspaceConfig {
+            device: config.device.clone(),
+            mtu: config.mtu,
+            local: config.address.into(),
+        },
+    )?;
+    if let Err(error) = routes.prepare(&config.device, config.mtu).await {
         let mut errors = Errors::default();
         errors.note::<()>(Err(error));
-        errors.note(backend.shutdown().map_err(Error::from));
+        errors.note(tunnels.shutdown().map_err(Error::from));
         return Err(errors.into_error());
     }
-    Ok(backend)
+    Ok(tunnels)
 }

@@ -6,23 +6,28 @@
 //! [`ROUTE_PROTOCOL`], every address [`ADDRESS_LABEL`].
 //!
 //! [`home_agent::HomeAgentDataplane`] and [`mobile_node::MobileNodeDataplane`] are what the daemons
-//! hold. Below them are the backend that carries packets ([`userspace`]) and the kernel's tables
-//! ([`netlink`]). Beside them are the sockets by which both machines talk ([`signalling`]): what is in
-//! the messages is none of their business.
+//! hold. Below them are the backends that carry packets ([`kernel`], [`userspace`]) and the kernel's
+//! tables ([`netlink`]). Beside them are the sockets by which both machines talk ([`signalling`]):
+//! what is in the messages is none of their business.
 
 pub mod error;
 pub mod home_agent;
+pub mod kernel;
 pub mod mobile_node;
 pub mod netlink;
+pub mod nft;
 pub mod signalling;
 pub mod userspace;
 
+mod backend;
 mod privileges;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use backend::{BackendChoice, Carrier, Chosen};
 pub use error::{Error, Failure};
 use mobility_protocol::Family;
+pub use userspace::Traffic;
 
 /// The mark of every packet and question of our own: signalling, tunnelled packets, route questions.
 /// A rule sends it to the main table before any capture, so that where the home agent's address is
@@ -93,31 +98,6 @@ impl From<Ipv6Addr> for Addresses {
         Self {
             ipv4: None,
             ipv6: Some(address),
-        }
-    }
-}
-
-/// Which backend the configuration asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BackendChoice {
-    /// The best one this system has.
-    #[default]
-    Auto,
-    /// The kernel's tunnel devices.
-    Kernel,
-    /// A TUN device and raw sockets.
-    Userspace,
-}
-
-impl BackendChoice {
-    /// The name of the backend that serves this choice.
-    ///
-    /// # Errors
-    /// [`Error::KernelBackend`] for [`BackendChoice::Kernel`].
-    pub fn resolve(self) -> Result<&'static str, Error> {
-        match self {
-            Self::Auto | Self::Userspace => Ok("userspace"),
-            Self::Kernel => Err(Error::KernelBackend),
         }
     }
 }

@@ -11,13 +11,15 @@ use mobility_protocol::{DataplaneChange, Family, HomeAddress, Tunnel};
 use tokio::sync::Mutex;
 
 use crate::error::Errors;
+use crate::kernel::{self, MobileNodeTunnels};
 use crate::netlink::mobile_node::Routes;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::sockets::Sockets;
 use crate::netlink::{Netlink, Repair};
-use crate::userspace::{Backend, Role, Traffic, UserspaceConfig};
+use crate::userspace::{self, Role, Traffic, UserspaceConfig};
 use crate::{
-    Addresses, BackendChoice, DEFAULT_TUNNEL_MTU, Error, Failure, MOBILE_NODE_DEVICE, privileges,
+    Addresses, BackendChoice, Carrier, Chosen, DEFAULT_TUNNEL_MTU, Error, Failure,
+    MOBILE_NODE_DEVICE, privileges,
 };
 
 /// What the data path of a mobile node must know.
@@ -41,16 +43,19 @@ impl Default for Config {
     }
 }
 
-/// A running data path. Stop it with [`MobileNodeDataplane::shutdown`]; after a mere drop the
-/// sessions of home addresses wait, as after a crash, for the next start.
+/// A running data path. Stop it with [`MobileNodeDataplane::shutdown`]. After a mere drop, as after a
+/// crash, the kernel backend goes on carrying; with the userspace backend the sessions of home
+/// addresses wait. The next start takes them over.
 #[derive(Debug)]
 pub struct MobileNodeDataplane {
     config: Config,
-    /// The families whose tunnels are ours to carry.
+    /// The families whose tunnels are ours to carry in user space.
     carried: Addresses,
-    backend_name: &'static str,
+    chosen: Chosen,
     backend: Option<Backend>,
     tunnels: BTreeMap<HomeAddress, Tunnel>,
+    /// [`MobileNodeDataplane::settle`] was called.
+    settled: bool,
     /// What former backends of this run have counted.
     counted: BTreeMap<&'static str, u64>,
     routes: Arc<Mutex<Routes>>,
@@ -59,21 +64,38 @@ pub struct MobileNodeDataplane {
     sockets: Sockets,
 }
 
+/// What carries the tunnels.
+#[derive(Debug)]
+enum Backend {
+    Kernel {
+        tunnels: Arc<MobileNodeTunnels>,
+        filter: kernel::Keeper,
+    },
+    Userspace(userspace::Backend),
+}
+
 impl MobileNodeDataplane {
     /// Opens what is needed to watch this host. What a crashed run left stays as it is, sessions
     /// waiting, until [`MobileNodeDataplane::settle`].
     ///
     /// # Errors
-    /// [`Error::KernelBackend`], [`Error::Privileges`], [`Error::Netlink`], [`Error::Userspace`] when the
+    /// [`Error::NoKernelBackend`], [`Error::Privileges`], [`Error::Netlink`], [`Error::Userspace`] when the
     /// kernel's own tunnels are in the way.
     #[expect(
         clippy::unused_async,
         reason = "it needs a runtime, and callers treat both daemons alike"
     )]
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let backend_name = config.backend.resolve()?;
         privileges::check()?;
-        let carried = carried()?;
+        let chosen = config.backend.resolve(kernel::probe_mobile_node)?;
+        let carried = match chosen.carrier {
+            Carrier::Kernel => Addresses::default(),
+            Carrier::Userspace => {
+                // What the kernel still carries for a former run would be in the way.
+                kernel::remove_mobile_node_leftovers()?;
+                carried()?
+            }
+        };
         let netlink = Netlink::open()?;
         let monitor = Monitor::start(netlink.clone(), config.device.clone())?;
         let sockets = Sockets::open()?;
@@ -89,9 +111,10 @@ impl MobileNodeDataplane {
         Ok(Self {
             config,
             carried,
-            backend_name,
+            chosen,
             backend: None,
             tunnels: BTreeMap::new(),
+            settled: false,
             counted: BTreeMap::new(),
             routes,
             repair,
@@ -139,7 +162,14 @@ impl MobileNodeDataplane {
     /// # Errors
     /// What could not be removed; the rest was.
     pub async fn settle(&mut self) -> Result<(), Error> {
-        self.routes.lock().await.settle().await
+        self.settled = true;
+        let mut errors = Errors::default();
+        errors.note(self.routes.lock().await.settle().await);
+        errors.note(match &self.backend {
+            Some(backend) => backend.settle(),
+            None => kernel::remove_mobile_node_leftovers(),
+        });
+        errors.into_result()
     }
 
     /// Whether packets are carried, as far as there is a tunnel. A backend ends by itself only when
@@ -183,10 +213,10 @@ impl MobileNodeDataplane {
         counters.into_iter().collect()
     }
 
-    /// The name of the backend.
+    /// What carries the tunnels, and why.
     #[must_use]
-    pub const fn backend(&self) -> &'static str {
-        self.backend_name
+    pub const fn backend(&self) -> &Chosen {
+        &self.chosen
     }
 
     /// Where this host is attached.
@@ -224,12 +254,15 @@ impl MobileNodeDataplane {
         };
         let mut routes = self.routes.lock().await;
         routes.check(&tunnel)?;
-        backend.apply(&DataplaneChange::Install(tunnel.clone()))?;
-        if let Err(error) = routes.install(&tunnel).await {
-            backend.apply(&match self.tunnels.get(&home_address) {
-                Some(former) => DataplaneChange::Install(former.clone()),
-                None => DataplaneChange::Remove(home_address),
-            })?;
+        let led = match backend.install(&tunnel)? {
+            Some(device) => routes.install_through(&tunnel, device).await,
+            None => routes.install(&tunnel).await,
+        };
+        if let Err(error) = led {
+            match self.tunnels.get(&home_address) {
+                Some(former) => drop(backend.install(former)?),
+                None => backend.remove(home_address)?,
+            }
             return Err(error);
         }
         self.tunnels.insert(home_address, tunnel);
@@ -244,8 +277,7 @@ impl MobileNodeDataplane {
         self.tunnels.remove(&home_address);
         errors.note(self.routes.lock().await.remove(home_address).await);
         if let Some(backend) = &self.backend {
-            let change = DataplaneChange::Remove(home_address);
-            errors.note(backend.apply(&change).map_err(Error::from));
+            errors.note(backend.remove(home_address));
         }
         errors.into_result()
     }
@@ -255,13 +287,18 @@ impl MobileNodeDataplane {
         if self.backend.is_some() {
             return Ok(());
         }
-        let config = UserspaceConfig {
-            device: self.config.device.clone(),
-            mtu: self.config.mtu,
-            local: self.carried,
+        let backend = Backend::start(self.chosen.carrier, &self.config, self.carried)?;
+        let prepared = {
+            let mut routes = self.routes.lock().await;
+            match &backend {
+                Backend::Kernel { .. } => routes.prepare_rules().await,
+                Backend::Userspace(_) => routes.prepare().await,
+            }
         };
-        let backend = Backend::start(Role::MobileNode, config)?;
-        let prepared = self.routes.lock().await.prepare().await;
+        let prepared = prepared.and_then(|()| match self.settled {
+            true => backend.settle(),
+            false => Ok(()),
+        });
         match prepared {
             Ok(()) => {
                 self.backend = Some(backend);
@@ -285,18 +322,98 @@ impl MobileNodeDataplane {
         for (name, count) in backend.counters() {
             *self.counted.entry(name).or_default() += count;
         }
-        errors.note(backend.shutdown().map_err(Error::from));
+        errors.note(backend.shutdown().await);
         errors.into_result()
+    }
+}
+
+impl Backend {
+    fn start(carrier: Carrier, config: &Config, carried: Addresses) -> Result<Self, Error> {
+        match carrier {
+            Carrier::Kernel => {
+                let tunnels = Arc::new(MobileNodeTunnels::start(&config.device, config.mtu)?);
+                let filter = {
+                    let tunnels = Arc::clone(&tunnels);
+                    kernel::Keeper::start(move || tunnels.repair_filter())
+                };
+                Ok(Self::Kernel { tunnels, filter })
+            }
+            Carrier::Userspace => {
+                let config = UserspaceConfig {
+                    device: config.device.clone(),
+                    mtu: config.mtu,
+                    local: carried,
+                };
+                let tunnels = userspace::Backend::start(Role::MobileNode, config)?;
+                Ok(Self::Userspace(tunnels))
+            }
+        }
+    }
+
+    /// The index of the tunnel's own device, where it has one.
+    fn install(&self, tunnel: &Tunnel) -> Result<Option<u32>, Error> {
+        match self {
+            Self::Kernel { tunnels, .. } => tunnels.install(tunnel).map(Some),
+            Self::Userspace(tunnels) => {
+                tunnels.apply(&DataplaneChange::Install(tunnel.clone()))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn remove(&self, home_address: HomeAddress) -> Result<(), Error> {
+        match self {
+            Self::Kernel { tunnels, .. } => tunnels.remove(home_address),
+            Self::Userspace(tunnels) => Ok(tunnels.apply(&DataplaneChange::Remove(home_address))?),
+        }
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        match self {
+            Self::Kernel { tunnels, .. } => tunnels.settle(),
+            Self::Userspace(_) => Ok(()),
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        match self {
+            Self::Kernel { tunnels, .. } => tunnels.is_running(),
+            Self::Userspace(tunnels) => tunnels.is_running(),
+        }
+    }
+
+    fn traffic(&self, home_address: HomeAddress) -> Option<Traffic> {
+        match self {
+            Self::Kernel { tunnels, .. } => tunnels.traffic(home_address),
+            Self::Userspace(tunnels) => tunnels.traffic(home_address),
+        }
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Kernel { tunnels, .. } => tunnels.counters(),
+            Self::Userspace(tunnels) => tunnels.counters(),
+        }
+    }
+
+    async fn shutdown(self) -> Result<(), Error> {
+        match self {
+            Self::Kernel { tunnels, filter } => {
+                filter.stop().await;
+                tunnels.shutdown()
+            }
+            Self::Userspace(tunnels) => Ok(tunnels.shutdown()?),
+        }
     }
 }
 
 /// Every family, but IPv6 only where this system has it and leaves its tunnels to us.
 fn carried() -> Result<Addresses, Error> {
-    crate::userspace::probe(Family::Ipv4)?;
+    userspace::probe(Family::Ipv4)?;
     let mut carried = Addresses::UNSPECIFIED;
     if !Path::new("/proc/sys/net/ipv6").exists() {
         carried.ipv6 = None;
-    } else if let Err(error) = crate::userspace::probe(Family::Ipv6) {
+    } else if let Err(error) = userspace::probe(Family::Ipv6) {
         tracing::warn!(%error, "only IPv4 is carried");
         carried.ipv6 = None;
     }

@@ -70,9 +70,10 @@ pub(super) fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)], later: &[&
 pub(super) fn backend(value: &DeValue<'_>) -> Parsed<BackendChoice> {
     let words = [
         ("auto", BackendChoice::Auto),
+        ("kernel", BackendChoice::Kernel),
         ("userspace", BackendChoice::Userspace),
     ];
-    word(value, &words, &["kernel"])
+    word(value, &words, &[])
 }
 
 /// `10m`, `300ms`, `1h30m`, within bounds.

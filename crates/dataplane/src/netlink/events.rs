@@ -15,7 +15,8 @@ const RECEIVE_BUFFER: u32 = 1 << 20;
 const DATAGRAM: usize = 64 << 10;
 
 const ENOBUFS: i32 = 105;
-const HEADER_LENGTH: usize = 16;
+/// The length of the header of a netlink message.
+pub(crate) const HEADER_LENGTH: usize = 16;
 
 /// A socket that is a member of multicast groups.
 pub(crate) struct Events {

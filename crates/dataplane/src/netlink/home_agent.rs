@@ -56,14 +56,7 @@ impl Routes {
         self.netlink
             .reconcile(&[MAIN_TABLE], &self.tables(None), Surplus::Remove)
             .await?;
-        if Setting::ipv4_forwarding().set("1")? {
-            self.enabled_forwarding = true;
-            tracing::warn!(
-                "net.ipv4.ip_forward was 0, and a home agent forwards packets: it is 1 until this \
-                 daemon stops, and stays 1 if the daemon is killed. To keep it, put \
-                 \"net.ipv4.ip_forward = 1\" into /etc/sysctl.d/50-chad.conf"
-            );
-        }
+        self.enabled_forwarding |= enable_forwarding()?;
         Ok(())
     }
 
@@ -136,12 +129,7 @@ impl Routes {
     }
 
     fn tables(&self, device: Option<u32>) -> Tables {
-        let unreachable = self.pools.iter().map(|&destination| Route {
-            table: MAIN_TABLE,
-            destination,
-            metric: UNREACHABLE_METRIC,
-            kind: RouteKind::Unreachable,
-        });
+        let unreachable = unreachable_routes(&self.pools);
         let service = device.into_iter().flat_map(|index| {
             self.pools.iter().map(move |&destination| Route {
                 table: MAIN_TABLE,
@@ -158,4 +146,30 @@ impl Routes {
             ..Tables::default()
         }
     }
+}
+
+/// What says "unreachable" for each pool as long as nothing else leads there.
+pub(crate) fn unreachable_routes(pools: &[Ipv4Net]) -> impl Iterator<Item = Route> {
+    pools.iter().map(|pool| Route {
+        table: MAIN_TABLE,
+        destination: pool.trunc(),
+        metric: UNREACHABLE_METRIC,
+        kind: RouteKind::Unreachable,
+    })
+}
+
+/// Makes this host forward IPv4; tells whether it did not.
+///
+/// # Errors
+/// [`Error::Sysctl`].
+pub(crate) fn enable_forwarding() -> Result<bool, Error> {
+    let enabled = Setting::ipv4_forwarding().set("1")?;
+    if enabled {
+        tracing::warn!(
+            "net.ipv4.ip_forward was 0, and a home agent forwards packets: it is 1 until this \
+             daemon stops, and stays 1 if the daemon is killed. To keep it, put \
+             \"net.ipv4.ip_forward = 1\" into /etc/sysctl.d/50-chad.conf"
+        );
+    }
+    Ok(enabled)
 }

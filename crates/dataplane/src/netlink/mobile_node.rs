@@ -29,6 +29,7 @@
 
 mod claims;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -61,6 +62,9 @@ pub const CAPTURE_TABLE: u32 = 4341;
 /// The metric of the route that ends [`HOME_ADDRESS_TABLE`]: any other is preferred to it.
 const UNREACHABLE_METRIC: u32 = u32::MAX;
 
+/// No device has this index.
+const NO_DEVICE: u32 = 0;
+
 const TABLES: [u32; 2] = [HOME_ADDRESS_TABLE, CAPTURE_TABLE];
 
 /// Addresses, routes and rules of the bindings. Every verb may be repeated.
@@ -69,9 +73,18 @@ pub struct Routes {
     netlink: Netlink,
     device: String,
     mtu: u16,
-    /// The index of the device, from [`Routes::prepare`] to [`Routes::cleanup`].
-    index: Option<u32>,
+    carried: Option<Carried>,
     claims: Claims,
+}
+
+/// By which devices packets go, from [`Routes::prepare`] or [`Routes::prepare_rules`] to
+/// [`Routes::cleanup`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    /// All by one, which has this index.
+    By(u32),
+    /// Each home address by one of its own.
+    Separately,
 }
 
 impl Routes {
@@ -82,7 +95,7 @@ impl Routes {
             netlink,
             device: device.into(),
             mtu,
-            index: None,
+            carried: None,
             claims: Claims::default(),
         }
     }
@@ -97,7 +110,21 @@ impl Routes {
         let link = self.link().await?;
         Setting::ipv4_device(&self.device, "rp_filter").set("0")?;
         self.netlink.bring_up(&link, self.mtu).await?;
-        self.index = Some(link.index);
+        self.claims.lead_to(link.index);
+        self.carried = Some(Carried::By(link.index));
+        self.netlink
+            .reconcile(&TABLES, &self.tables(), Surplus::Keep)
+            .await
+            .map(drop)
+    }
+
+    /// As [`Routes::prepare`], where each home address has a device of its own, which whoever calls
+    /// [`Routes::install_through`] has made.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`], [`Error::Several`].
+    pub async fn prepare_rules(&mut self) -> Result<(), Error> {
+        self.carried = Some(Carried::Separately);
         self.netlink
             .reconcile(&TABLES, &self.tables(), Surplus::Keep)
             .await
@@ -109,7 +136,7 @@ impl Routes {
     /// # Errors
     /// [`Error::CorrespondentTaken`], [`Error::NotIpv4`].
     pub fn check(&self, tunnel: &Tunnel) -> Result<(), Error> {
-        self.claims.check(tunnel).map(drop)
+        self.claims.check(tunnel, NO_DEVICE).map(drop)
     }
 
     /// Gives this host the home address, and its correspondents the way through the tunnel. For a
@@ -121,19 +148,27 @@ impl Routes {
     /// [`Error::NotIpv4`], [`Error::NoDevice`] before [`Routes::prepare`], [`Error::RouteTaken`],
     /// [`Error::Netlink`], [`Error::Timeout`]. After an error the home address is as it was before.
     pub async fn install(&mut self, tunnel: &Tunnel) -> Result<(), Error> {
-        let claim = self.claims.check(tunnel)?;
-        let Some(index) = self.index else {
-            return Err(Error::NoDevice(self.device.clone()));
-        };
+        match self.carried {
+            Some(Carried::By(index)) => self.install_through(tunnel, index).await,
+            _ => Err(Error::NoDevice(self.device.clone())),
+        }
+    }
+
+    /// As [`Routes::install`], through the device of this index.
+    ///
+    /// # Errors
+    /// As [`Routes::install`].
+    pub async fn install_through(&mut self, tunnel: &Tunnel, index: u32) -> Result<(), Error> {
+        let claim = self.claims.check(tunnel, index)?;
         let before = self.claims.get(tunnel.home_address).cloned();
         if before.as_ref() == Some(&claim) {
             return Ok(());
         }
-        let result = self.exchange(index, before.as_ref(), &claim).await;
+        let result = self.exchange(before.as_ref(), &claim).await;
         if let Err(error) = result {
             let undone = match &before {
-                Some(before) => self.exchange(index, Some(&claim), before).await,
-                None => self.withdraw(index, &claim).await,
+                Some(before) => self.exchange(Some(&claim), before).await,
+                None => self.withdraw(&claim).await,
             };
             if let Err(undo) = undone {
                 tracing::warn!(home_address = %tunnel.home_address, error = %undo, "an incomplete change could not be undone");
@@ -149,9 +184,9 @@ impl Routes {
     /// # Errors
     /// What could not be removed; the rest was.
     pub async fn remove(&mut self, home_address: HomeAddress) -> Result<(), Error> {
-        match (self.claims.remove(home_address), self.index) {
-            (Some(claim), Some(index)) => self.withdraw(index, &claim).await,
-            _ => Ok(()),
+        match self.claims.remove(home_address) {
+            Some(claim) => self.withdraw(&claim).await,
+            None => Ok(()),
         }
     }
 
@@ -169,7 +204,7 @@ impl Routes {
                 errors.note(self.netlink.remove_home_address(found.address).await);
             }
         }
-        let wanted = if self.index.is_some() {
+        let wanted = if self.carried.is_some() {
             self.tables()
         } else {
             Tables::default()
@@ -188,13 +223,17 @@ impl Routes {
     /// # Errors
     /// [`Error::NoDevice`] when the device has gone, and those of [`Routes::prepare`].
     pub async fn repair(&mut self) -> Result<usize, Error> {
-        if self.index.is_none() {
-            return Ok(0);
-        }
-        let link = self.link().await?;
-        self.index = Some(link.index);
-        if !link.up {
-            self.netlink.bring_up(&link, self.mtu).await?;
+        match self.carried {
+            None => return Ok(0),
+            Some(Carried::By(_)) => {
+                let link = self.link().await?;
+                self.claims.lead_to(link.index);
+                self.carried = Some(Carried::By(link.index));
+                if !link.up {
+                    self.netlink.bring_up(&link, self.mtu).await?;
+                }
+            }
+            Some(Carried::Separately) => self.bring_devices_up().await?,
         }
         let present = self.netlink.addresses(Some(LOOPBACK_INDEX)).await?;
         let mut errors = Errors::default();
@@ -221,47 +260,40 @@ impl Routes {
     /// What could not be removed.
     pub async fn cleanup(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
-        if let Some(index) = self.index {
-            // In the order that never shows a home address to the access network.
-            for claim in std::mem::take(&mut self.claims).into_values() {
-                errors.note(self.withdraw(index, &claim).await);
-            }
+        // In the order that never shows a home address to the access network.
+        for claim in std::mem::take(&mut self.claims).into_values() {
+            errors.note(self.withdraw(&claim).await);
         }
-        self.index = None;
-        self.claims = Claims::default();
+        self.carried = None;
         errors.note(self.settle().await);
         errors.into_result()
     }
 
     /// From one claim of a home address to the next. Nothing can be sent from the address before its
     /// rule stands, and what a packet needs stands before anything leads a socket there.
-    async fn exchange(
-        &self,
-        index: u32,
-        before: Option<&Claim>,
-        after: &Claim,
-    ) -> Result<(), Error> {
+    async fn exchange(&self, before: Option<&Claim>, after: &Claim) -> Result<(), Error> {
         let mut errors = Errors::default();
-        let gone = before
+        // Through another device every route is another one.
+        let known = before.filter(|before| before.device == after.device);
+        let kept = known.map(|known| &known.correspondents);
+        let former = before
             .into_iter()
-            .flat_map(|before| before.correspondents.difference(&after.correspondents));
-        for &correspondent in gone {
-            errors.note(
-                self.withdraw_correspondent(index, after, correspondent)
-                    .await,
-            );
+            .flat_map(|before| before.correspondents.iter().map(move |one| (before, *one)));
+        for (before, correspondent) in former {
+            if kept.is_none() || !after.correspondents.contains(&correspondent) {
+                errors.note(self.withdraw_correspondent(before, correspondent).await);
+            }
         }
         errors.into_result()?;
         self.netlink
             .add_rule(&home_address_rule(after.address))
             .await?;
         self.netlink.add_home_address(after.address).await?;
-        let known = before.map(|before| &before.correspondents);
         for &correspondent in &after.correspondents {
-            if known.is_some_and(|known| known.contains(&correspondent)) {
+            if kept.is_some_and(|kept| kept.contains(&correspondent)) {
                 continue;
             }
-            for route in correspondent_routes(index, after.address, correspondent) {
+            for route in correspondent_routes(after, correspondent) {
                 self.netlink.add_route(&route).await?;
             }
         }
@@ -270,10 +302,10 @@ impl Routes {
 
     /// The reverse: first no socket is led there any longer, then nothing can be sent from the
     /// address, then the rest goes.
-    async fn withdraw(&self, index: u32, claim: &Claim) -> Result<(), Error> {
+    async fn withdraw(&self, claim: &Claim) -> Result<(), Error> {
         let mut errors = Errors::default();
         for &correspondent in &claim.correspondents {
-            let [_, capture] = correspondent_routes(index, claim.address, correspondent);
+            let [_, capture] = correspondent_routes(claim, correspondent);
             errors.note(self.netlink.remove_route(&capture).await);
         }
         errors.note(self.netlink.remove_home_address(claim.address).await);
@@ -283,7 +315,7 @@ impl Routes {
                 .await,
         );
         for &correspondent in &claim.correspondents {
-            let [tunnel, _] = correspondent_routes(index, claim.address, correspondent);
+            let [tunnel, _] = correspondent_routes(claim, correspondent);
             errors.note(self.netlink.remove_route(&tunnel).await);
         }
         errors.into_result()
@@ -291,15 +323,11 @@ impl Routes {
 
     async fn withdraw_correspondent(
         &self,
-        index: u32,
         claim: &Claim,
         correspondent: Ipv4Net,
     ) -> Result<(), Error> {
         let mut errors = Errors::default();
-        for route in correspondent_routes(index, claim.address, correspondent)
-            .iter()
-            .rev()
-        {
+        for route in correspondent_routes(claim, correspondent).iter().rev() {
             errors.note(self.netlink.remove_route(route).await);
         }
         errors.into_result()
@@ -310,6 +338,18 @@ impl Routes {
         link.ok_or_else(|| Error::NoDevice(self.device.clone()))
     }
 
+    async fn bring_devices_up(&self) -> Result<(), Error> {
+        let devices: BTreeSet<u32> = self.claims.iter().map(|claim| claim.device).collect();
+        for index in devices {
+            match self.netlink.link_by_index(index).await? {
+                Some(link) if !link.up => self.netlink.bring_up(&link, self.mtu).await?,
+                Some(_) => {}
+                None => return Err(Error::NoDevice(format!("with the index {index}"))),
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that should stand now.
     fn tables(&self) -> Tables {
         let mut tables = Tables {
@@ -318,10 +358,10 @@ impl Routes {
         };
         for claim in self.claims.iter() {
             tables.rules.insert(home_address_rule(claim.address));
-            let Some(index) = self.index else { continue };
             for &correspondent in &claim.correspondents {
-                let routes = correspondent_routes(index, claim.address, correspondent);
-                tables.routes.extend(routes);
+                tables
+                    .routes
+                    .extend(correspondent_routes(claim, correspondent));
             }
         }
         tables
@@ -369,7 +409,8 @@ fn end_of_home_addresses() -> Route {
 }
 
 /// The route of packets from the home address, and the one that gives sockets the home address.
-fn correspondent_routes(index: u32, address: Ipv4Addr, destination: Ipv4Net) -> [Route; 2] {
+fn correspondent_routes(claim: &Claim, destination: Ipv4Net) -> [Route; 2] {
+    let index = claim.device;
     let route = |table, source| Route {
         table,
         destination,
@@ -378,6 +419,6 @@ fn correspondent_routes(index: u32, address: Ipv4Addr, destination: Ipv4Net) -> 
     };
     [
         route(HOME_ADDRESS_TABLE, None),
-        route(CAPTURE_TABLE, Some(address)),
+        route(CAPTURE_TABLE, Some(claim.address)),
     ]
 }

@@ -6,7 +6,7 @@
 
 mod events;
 pub mod home_agent;
-mod messages;
+pub(crate) mod messages;
 pub mod mobile_node;
 pub mod monitor;
 mod reconcile;
@@ -14,7 +14,7 @@ mod repair;
 mod requests;
 mod socket_messages;
 pub mod sockets;
-mod sysctl;
+pub(crate) mod sysctl;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -24,7 +24,9 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
+pub(crate) use events::{HEADER_LENGTH, messages as messages_of};
 pub(crate) use repair::Repair;
+pub(crate) use requests::refusal;
 
 use crate::Error;
 use requests::{Requests, Verb};

@@ -144,14 +144,29 @@ async fn collect<T>(
     Ok((answers, consistent))
 }
 
+/// What follows the header of an acknowledgement (`struct nlmsgerr`): success, or why not.
+pub(crate) fn refusal(payload: &[u8]) -> io::Result<()> {
+    let Some((&code, echo)) = payload.split_first_chunk() else {
+        return Err(io::Error::other("an acknowledgement without a number"));
+    };
+    match i32::from_ne_bytes(code) {
+        0.. => Ok(()),
+        code => Err(with_words(
+            io::Error::from_raw_os_error(code.saturating_neg()),
+            echo,
+        )),
+    }
+}
+
 /// The error number, and the kernel's own words when it gave some.
 fn explain(message: &ErrorMessage) -> io::Error {
-    match extended_acknowledgement(&message.header) {
-        Some(words) => {
-            let error = message.to_io();
-            io::Error::new(error.kind(), Explained { error, words })
-        }
-        None => message.to_io(),
+    with_words(message.to_io(), &message.header)
+}
+
+fn with_words(error: io::Error, echo: &[u8]) -> io::Error {
+    match extended_acknowledgement(echo) {
+        Some(words) => io::Error::new(error.kind(), Explained { error, words }),
+        None => error,
     }
 }
 

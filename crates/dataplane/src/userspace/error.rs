@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use mobility_protocol::Family;
 
+use crate::nft;
+
 /// Why the userspace backend refuses or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,19 +23,13 @@ pub enum Error {
         /// The family of the tunnels it takes.
         family: Family,
     },
-    /// A tunnel module is loaded, so the kernel answers every packet with an ICMP error, and the
-    /// tool that could stop it doesn't run.
+    /// A tunnel module is loaded, so the kernel answers every packet with an ICMP error, and what
+    /// would stop it is not in place.
     #[error(
         "a tunnel module is loaded and the kernel answers each tunnelled packet with an ICMP error; \
-         keeping it quiet needs the program `nft` (package nftables), which can't be run"
+         keeping it quiet failed: {0}"
     )]
-    NftMissing(#[source] io::Error),
-    /// `nft` refused the table that keeps the kernel quiet.
-    #[error("nft refused the table cha_userspace: {reason}")]
-    NftRefused {
-        /// What `nft` wrote to standard error.
-        reason: String,
-    },
+    Guard(nft::Error),
     /// The list of network devices can't be read.
     #[error("can't list the network devices")]
     Interfaces(#[source] io::Error),

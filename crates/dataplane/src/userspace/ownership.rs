@@ -6,16 +6,15 @@
 //! the latter.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use mobility_protocol::Family;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrLike;
 
 use super::Error;
+use crate::nft::{self, Purpose};
 
 /// Whether the userspace backend may have a tunnel's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +102,6 @@ const ARPHRD_TUNNEL: u16 = 768;
 /// `ARPHRD_TUNNEL6`: what ip6tnl and vti6 devices are.
 const ARPHRD_TUNNEL6: u16 = 769;
 
-/// `nft` takes milliseconds; one that waits for a lock is not waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The kernel's devices for this family's tunnels, and whether each is up.
 fn tunnel_devices(family: Family) -> io::Result<BTreeMap<String, bool>> {
     let kind = match family {
@@ -148,46 +144,7 @@ fn module_loaded(family: Family) -> bool {
 }
 
 fn nft(rules: &str) -> Result<(), Error> {
-    let mut child = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(Error::NftMissing)?;
-    // A broken pipe means that nft has ended; its exit status says why.
-    let _ = child
-        .stdin
-        .take()
-        .map(|mut stdin| stdin.write_all(rules.as_bytes()));
-    let status = wait(&mut child).map_err(Error::NftMissing)?;
-    let mut reason = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(4096).read_to_string(&mut reason);
-    }
-    match status {
-        Some(status) if status.success() => Ok(()),
-        Some(_) => Err(Error::NftRefused {
-            reason: reason.trim().to_owned(),
-        }),
-        None => Err(Error::NftRefused {
-            reason: "it did not end in time".to_owned(),
-        }),
-    }
-}
-
-/// The child's status, or none when it had to be killed.
-fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill()?;
-    child.wait()?;
-    Ok(None)
+    nft::run(TABLE, rules, Purpose::Apply).map_err(Error::Guard)
 }
 
 #[cfg(test)]

@@ -5,20 +5,28 @@ use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
 
 use dataplane::home_agent::{self, HomeAgentDataplane};
 use dataplane::mobile_node::{self, MobileNodeDataplane};
-use dataplane::{BackendChoice, Error};
+use dataplane::{BackendChoice, Carrier, Error};
 use mobility_protocol::{DataplaneChange, HomeAddress};
 
 use tokio::time::timeout;
 
-use crate::mobile_node_routes::{echo, says_back, tunnel};
+use crate::mobile_node_routes::tunnel;
 use crate::namespace::{
-    ACCESS, CORRESPONDENT, HOME, OTHER, PATIENCE, ROUTER, attach, eventually, ip, run, snapshot,
+    ACCESS, CORRESPONDENT, HOME, OTHER, PATIENCE, ROUTER, attach, echo, eventually, ip, run,
+    says_back, snapshot,
 };
 
 fn source_toward(address: Ipv4Addr) -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect((address, 9)).unwrap();
     socket.local_addr().unwrap().ip()
+}
+
+fn in_user_space() -> mobile_node::Config {
+    mobile_node::Config {
+        backend: BackendChoice::Userspace,
+        ..mobile_node::Config::default()
+    }
 }
 
 fn install(home_address: Ipv4Addr, correspondents: &[Ipv4Addr]) -> DataplaneChange {
@@ -30,10 +38,8 @@ fn a_mobile_node_without_bindings_shows_no_trace() {
     run("no trace", || async {
         let _peer = attach();
         let before = snapshot();
-        let mut dataplane = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
-        assert_eq!(dataplane.backend(), "userspace");
+        let mut dataplane = MobileNodeDataplane::start(in_user_space()).await.unwrap();
+        assert_eq!(dataplane.backend().carrier, Carrier::Userspace);
         dataplane.settle().await.unwrap();
         assert_eq!(snapshot(), before);
         for _ in 0..3 {
@@ -83,13 +89,14 @@ fn a_session_survives_a_move() {
                 .enable_all()
                 .build()
                 .unwrap();
-            let config = home_agent::Config::new(ROUTER, vec![pool]);
+            let config = home_agent::Config {
+                backend: BackendChoice::Userspace,
+                ..home_agent::Config::new(ROUTER, vec![pool])
+            };
             let dataplane = runtime.block_on(HomeAgentDataplane::start(config)).unwrap();
             (runtime, dataplane)
         });
-        let mut mobile_node = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
+        let mut mobile_node = MobileNodeDataplane::start(in_user_space()).await.unwrap();
         let ends = |care_of: Ipv4Addr| {
             let mut here = tunnel(HOME, &[CORRESPONDENT]);
             here.endpoints.local = care_of.into();
@@ -143,9 +150,7 @@ fn a_session_survives_a_move() {
 fn one_refused_change_does_not_stop_the_others() {
     run("one refused", || async {
         let _peer = attach();
-        let mut dataplane = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
+        let mut dataplane = MobileNodeDataplane::start(in_user_space()).await.unwrap();
         let second = Ipv4Addr::new(10, 128, 0, 10);
         let third = Ipv4Addr::new(10, 128, 0, 11);
         let failures = dataplane
@@ -171,9 +176,7 @@ fn one_refused_change_does_not_stop_the_others() {
 fn what_another_program_wipes_comes_back() {
     run("wiped", || async {
         let _peer = attach();
-        let mut dataplane = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
+        let mut dataplane = MobileNodeDataplane::start(in_user_space()).await.unwrap();
         assert!(
             dataplane
                 .apply([install(HOME, &[CORRESPONDENT])])
@@ -208,9 +211,7 @@ fn what_another_program_wipes_comes_back() {
 fn a_removed_device_comes_back_with_its_tunnels() {
     run("device removed", || async {
         let _peer = attach();
-        let mut dataplane = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
+        let mut dataplane = MobileNodeDataplane::start(in_user_space()).await.unwrap();
         assert!(dataplane.is_running());
         assert!(
             dataplane
@@ -234,9 +235,7 @@ fn a_mobile_node_cleans_up_after_a_crash() {
     run("mobile node after a crash", || async {
         let _peer = attach();
         let before = snapshot();
-        let mut crashed = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
+        let mut crashed = MobileNodeDataplane::start(in_user_space()).await.unwrap();
         assert!(
             crashed
                 .apply([install(HOME, &[CORRESPONDENT])])
@@ -250,9 +249,7 @@ fn a_mobile_node_cleans_up_after_a_crash() {
         })
         .await;
         let session = UdpSocket::bind((HOME, 0)).unwrap();
-        let mut next = MobileNodeDataplane::start(mobile_node::Config::default())
-            .await
-            .unwrap();
+        let mut next = MobileNodeDataplane::start(in_user_space()).await.unwrap();
         let addresses = next.monitor().local_addresses().await.unwrap();
         assert!(addresses.iter().all(|found| found.address != HOME));
         let waits = session.send_to(b"x", (CORRESPONDENT, 9)).unwrap_err();
@@ -269,7 +266,10 @@ fn a_home_agent_comes_and_goes() {
         let _peer = attach();
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         let before = snapshot();
-        let config = home_agent::Config::new(ACCESS, vec!["10.128.0.0/10".parse().unwrap()]);
+        let config = home_agent::Config {
+            backend: BackendChoice::Userspace,
+            ..home_agent::Config::new(ACCESS, vec!["10.128.0.0/10".parse().unwrap()])
+        };
         let mut dataplane = HomeAgentDataplane::start(config.clone()).await.unwrap();
         assert!(ip("route get 10.128.0.9").contains("dev cha0"));
         assert!(
@@ -340,7 +340,7 @@ fn start_without_privileges() {
         .enable_all()
         .build()
         .unwrap();
-    let config = mobile_node::Config::default();
+    let config = in_user_space();
     if let Err(Error::Privileges { missing }) = runtime.block_on(MobileNodeDataplane::start(config))
     {
         assert!(
@@ -350,19 +350,4 @@ fn start_without_privileges() {
     } else {
         panic!("it was not refused");
     }
-}
-
-#[test]
-fn the_kernel_backend_is_refused_by_name() {
-    run("kernel backend", || async {
-        let config = mobile_node::Config {
-            backend: BackendChoice::Kernel,
-            ..mobile_node::Config::default()
-        };
-        let refused = MobileNodeDataplane::start(config).await.unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "the kernel backend is not part of this release; use \"userspace\" or \"auto\""
-        );
-    });
 }

@@ -1,7 +1,7 @@
 //! Which sockets take a home address, where packets from it go, and what is left when the agent dies.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use socket2::{Domain, Socket, Type};
 use tun_rs::SyncDevice;
 
 use crate::namespace::{
-    ACCESS, CORRESPONDENT, HOME, OTHER, Peer, ROUTER, attach, eventually, ip, run, snapshot,
-    tunnel_device, tunnel_device_holder,
+    ACCESS, CORRESPONDENT, HOME, OTHER, ROUTER, attach, echo, eventually, ip, run, says_back,
+    snapshot, tunnel_device, tunnel_device_holder,
 };
 
 pub(crate) fn tunnel(home_address: Ipv4Addr, correspondents: &[Ipv4Addr]) -> Tunnel {
@@ -48,32 +48,6 @@ async fn restored() {
     let tunnel = tunnel(HOME, &[CORRESPONDENT]);
     routes.install(&tunnel).await.unwrap();
     routes.settle().await.unwrap();
-}
-
-/// Echoes every octet of every connection to port 7 of the correspondent.
-pub(crate) fn echo(peer: &Peer) {
-    peer.run(|| {
-        let listener = TcpListener::bind((CORRESPONDENT, 7)).unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                std::thread::spawn(move || {
-                    let mut reader = stream.try_clone().unwrap();
-                    drop(std::io::copy(&mut reader, &mut stream));
-                });
-            }
-        });
-    });
-}
-
-pub(crate) fn says_back(stream: &mut TcpStream) {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    stream.write_all(b"hello").unwrap();
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"hello");
 }
 
 /// The source a new UDP socket takes toward an address.

@@ -1,7 +1,8 @@
 //! Network namespaces for tests: a thread that left the host's network, and peers beside it.
 
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -85,7 +86,8 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     let end = tokio::time::Instant::now() + PATIENCE;
     while !condition() {
         assert!(tokio::time::Instant::now() < end, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        // Asking may take long on an emulated machine; what is waited for must get its turn.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -121,6 +123,17 @@ impl Peer {
         self.thread_id
     }
 
+    /// Joins this namespace's device `here` and the peer's device `there` by a cable.
+    pub(crate) fn connect(&self, here: &str, there: &str) {
+        ip(&format!(
+            "link add {here} type veth peer name {there} netns {}",
+            self.thread_id
+        ));
+        ip(&format!("link set {here} up"));
+        let there = there.to_owned();
+        self.run(move || drop(ip(&format!("link set {there} up"))));
+    }
+
     pub(crate) fn run<R: Send + 'static>(&self, job: impl FnOnce() -> R + Send + 'static) -> R {
         let (tell, told) = mpsc::channel();
         let job = Box::new(move || tell.send(job()).unwrap());
@@ -141,17 +154,14 @@ impl Drop for Peer {
 /// Connects this namespace by `wlan0` to a router, behind which the correspondent and others are.
 pub(crate) fn attach() -> Peer {
     let peer = Peer::new();
-    ip("link add wlan0 type veth peer name up0");
-    ip(&format!("link set up0 netns {}", peer.thread_id));
+    peer.connect("wlan0", "up0");
     ip(&format!("addr add {ACCESS}/24 dev wlan0"));
     peer.run(|| {
         ip("link set lo up");
         ip(&format!("addr add {ROUTER}/24 dev up0"));
         ip(&format!("addr add {CORRESPONDENT}/32 dev lo"));
         ip(&format!("addr add {OTHER}/32 dev lo"));
-        ip("link set up0 up");
     });
-    ip("link set wlan0 up");
     ip(&format!("route add default via {ROUTER}"));
     let up = || ip("-o link show wlan0").contains("state UP");
     let end = Instant::now() + PATIENCE;
@@ -159,6 +169,32 @@ pub(crate) fn attach() -> Peer {
         assert!(Instant::now() < end, "the carrier never came");
     }
     peer
+}
+
+/// Echoes every octet of every connection to port 7 of the correspondent.
+pub(crate) fn echo(peer: &Peer) {
+    peer.run(|| {
+        let listener = TcpListener::bind((CORRESPONDENT, 7)).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                std::thread::spawn(move || {
+                    let mut reader = stream.try_clone().unwrap();
+                    drop(std::io::copy(&mut reader, &mut stream));
+                });
+            }
+        });
+    });
+}
+
+pub(crate) fn says_back(stream: &mut TcpStream) {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
 }
 
 /// The mobile node's TUN device, held by this process: plain packets, one at a time.

@@ -27,6 +27,7 @@ impl Config {
         };
         let carried = match self.backend {
             BackendChoice::Auto => "by the best backend that works here",
+            BackendChoice::Kernel => "by the kernel",
             BackendChoice::Userspace => "in user space",
         };
         let lines = [

@@ -108,7 +108,7 @@ hold_down = \"4m\"
 [lifetime]
 default = 600
 [dataplane]
-backend = \"kernel\"
+backend = \"kernal\"
 ";
     let errors = Files::new().chad(text).unwrap_err();
     let shown = errors.to_string();
@@ -127,7 +127,7 @@ backend = \"kernel\"
         "write \"10.200.0.0/16\" for the prefix, \"10.200.0.1/32\" for the one address",
         "unknown key `hold_down` in [pool]\n   |\n 5 | hold_down = \"4m\"\n   | ^^^^^^^^^\n   = did you mean `hold-down`?",
         "write: \"600s\" for seconds",
-        "\"kernel\" isn't implemented in this release\n   |\n 9 | backend = \"kernel\"\n   |           ^^^^^^^^\n   = write: \"auto\" or \"userspace\"",
+        "\"kernal\" is none of its values\n   |\n 9 | backend = \"kernal\"\n   |           ^^^^^^^^\n   = did you mean \"kernel\"?",
     ] {
         assert!(shown.contains(words), "{words:?} in:\n{shown}");
     }

@@ -12,6 +12,8 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) address: Ipv4Addr,
+    /// The index of the device its packets go by.
+    pub(super) device: u32,
     pub(super) correspondents: BTreeSet<Ipv4Net>,
 }
 
@@ -20,8 +22,8 @@ pub(super) struct Claim {
 pub(super) struct Claims(BTreeMap<HomeAddress, Claim>);
 
 impl Claims {
-    /// What a tunnel claims, if nobody else has it.
-    pub(super) fn check(&self, tunnel: &Tunnel) -> Result<Claim, Error> {
+    /// What a tunnel by this device claims, if nobody else has it.
+    pub(super) fn check(&self, tunnel: &Tunnel, device: u32) -> Result<Claim, Error> {
         let IpAddr::V4(address) = tunnel.home_address.ip() else {
             return Err(Error::NotIpv4(tunnel.home_address.ip()));
         };
@@ -51,6 +53,7 @@ impl Claims {
         }
         Ok(Claim {
             address,
+            device,
             correspondents,
         })
     }
@@ -65,6 +68,13 @@ impl Claims {
 
     pub(super) fn remove(&mut self, home_address: HomeAddress) -> Option<Claim> {
         self.0.remove(&home_address)
+    }
+
+    /// All go by this device from now on.
+    pub(super) fn lead_to(&mut self, device: u32) {
+        for claim in self.0.values_mut() {
+            claim.device = device;
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Claim> {
@@ -107,26 +117,26 @@ mod tests {
     fn the_first_claim_keeps_a_correspondent() {
         let mut claims = Claims::default();
         let first = tunnel("10.0.0.1", &["198.51.100.7/32"]);
-        let claim = claims.check(&first).unwrap();
+        let claim = claims.check(&first, 7).unwrap();
         claims.insert(first.home_address, claim.clone());
         assert_eq!(
-            claims.check(&first).unwrap(),
+            claims.check(&first, 7).unwrap(),
             claim,
             "its own claim does not stand in its way"
         );
         for wanted in ["198.51.100.7/32", "198.51.100.0/24"] {
-            let refused = claims.check(&tunnel("10.0.0.2", &["203.0.113.1/32", wanted]));
+            let refused = claims.check(&tunnel("10.0.0.2", &["203.0.113.1/32", wanted]), 7);
             assert!(
                 matches!(refused, Err(Error::CorrespondentTaken { .. })),
                 "{wanted}"
             );
         }
         claims
-            .check(&tunnel("10.0.0.2", &["198.51.100.8/32"]))
+            .check(&tunnel("10.0.0.2", &["198.51.100.8/32"]), 7)
             .unwrap();
         claims.remove(first.home_address);
         claims
-            .check(&tunnel("10.0.0.2", &["198.51.100.7/32"]))
+            .check(&tunnel("10.0.0.2", &["198.51.100.7/32"]), 7)
             .unwrap();
     }
 
@@ -134,11 +144,11 @@ mod tests {
     fn other_families_are_refused_by_their_address() {
         let claims = Claims::default();
         assert!(matches!(
-            claims.check(&tunnel("10.0.0.1", &["2001:db8::/64"])),
+            claims.check(&tunnel("10.0.0.1", &["2001:db8::/64"]), 7),
             Err(Error::NotIpv4(_))
         ));
         assert!(matches!(
-            claims.check(&tunnel("2001:db8::1", &[])),
+            claims.check(&tunnel("2001:db8::1", &[]), 7),
             Err(Error::NotIpv4(_))
         ));
     }

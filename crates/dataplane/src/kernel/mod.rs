@@ -1,0 +1,96 @@
+//! The kernel backend: IP-in-IP (RFC 2003) by the kernel's own tunnel devices.
+//!
+//! Packets never visit this process. Devices, routes and the packet filter's table hold everything
+//! that carrying needs, so they go on when the process dies, and the next start takes them over.
+
+mod bindings;
+mod channel;
+mod device;
+mod elements;
+mod filter;
+mod home_agent;
+mod keeper;
+mod message;
+mod mobile_node;
+mod routes;
+mod ruleset;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use channel::Channel;
+use device::Form;
+use filter::Filter;
+pub(crate) use home_agent::remove_leftovers as remove_home_agent_leftovers;
+pub use home_agent::{HomeAgentConfig, HomeAgentTunnels};
+use ipnet::{IpNet, Ipv4Net};
+pub(crate) use keeper::Keeper;
+pub use mobile_node::MobileNodeTunnels;
+pub(crate) use mobile_node::remove_leftovers as remove_mobile_node_leftovers;
+use ruleset::Rules;
+
+use crate::Error;
+
+/// The name of a device that shows whether the kernel has tunnels, and goes at once.
+const TRIAL_DEVICE: &str = "cha-trial";
+
+/// Where the trial device would send to: an address that nobody has (RFC 7600).
+const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+/// Whether the kernel can carry a home agent's tunnels in the calling thread's network namespace.
+///
+/// # Errors
+/// What is missing: [`Error::PacketFilter`], [`Error::TunnelModule`].
+pub(crate) fn probe_home_agent(config: &HomeAgentConfig) -> Result<(), Error> {
+    // First what has no side effect: the trial device loads the module.
+    let rules = Rules {
+        device: &config.device,
+        address: config.address,
+        pools: &config.pools,
+    };
+    rules.try_out().map_err(Error::PacketFilter)?;
+    try_device()
+}
+
+/// Whether the kernel can carry a mobile node's tunnels in the calling thread's network namespace.
+///
+/// # Errors
+/// What is missing: [`Error::PacketFilter`], [`Error::TunnelModule`].
+pub(crate) fn probe_mobile_node() -> Result<(), Error> {
+    Filter::try_out().map_err(Error::PacketFilter)?;
+    try_device()
+}
+
+fn try_device() -> Result<(), Error> {
+    let mut channel = Channel::open_route()?;
+    let form = Form::Fixed {
+        local: None,
+        remote: NOBODY.into(),
+        interface: None,
+    };
+    let made = device::create(&mut channel, TRIAL_DEVICE, form, crate::DEFAULT_TUNNEL_MTU);
+    match made {
+        Err(error) if !error.is_present() => return Err(device::explain(error)),
+        _ => {}
+    }
+    for device in device::list(&mut channel)? {
+        if device.name == TRIAL_DEVICE {
+            device::delete(&mut channel, device.index)?;
+        }
+    }
+    Ok(())
+}
+
+fn ipv4(address: IpAddr) -> Result<Ipv4Addr, Error> {
+    match address {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(_) => Err(Error::NotIpv4(address)),
+    }
+}
+
+fn ipv4_prefixes(prefixes: &[IpNet]) -> Vec<Ipv4Net> {
+    let prefixes = prefixes.iter().filter_map(|prefix| match prefix {
+        IpNet::V4(prefix) => Some(*prefix),
+        IpNet::V6(_) => None,
+    });
+    Ipv4Net::aggregate(&prefixes.collect())
+}
