@@ -13,6 +13,7 @@ use netlink_packet_core::{
 use netlink_proto::ConnectionHandle;
 use netlink_proto::sys::SocketAddr;
 use netlink_sys::AsyncSocket;
+use tokio::sync::Mutex;
 
 use crate::Error;
 use crate::error::Explained;
@@ -46,6 +47,8 @@ pub(crate) enum Verb {
 #[derive(Debug)]
 pub(crate) struct Requests<T: Debug> {
     handle: ConnectionHandle<T>,
+    /// The kernel refuses a dump while another one of the same socket is under way (EBUSY).
+    dumping: Mutex<()>,
 }
 
 impl<T> Requests<T>
@@ -69,7 +72,10 @@ where
             attempt: attempt.to_owned(),
             source,
         })?;
-        Ok(Self { handle })
+        Ok(Self {
+            handle,
+            dumping: Mutex::new(()),
+        })
     }
 
     /// Sends a request and awaits everything that belongs to its answer.
@@ -104,6 +110,10 @@ where
                 Verb::Create => NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
             };
         let request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+        let _turn = match verb {
+            Verb::Dump => Some(self.dumping.lock().await),
+            Verb::Get | Verb::Change | Verb::Create => None,
+        };
         let stream = self
             .handle
             .request(request, SocketAddr::new(0, 0))
