@@ -109,8 +109,10 @@ impl Daemon {
         let store = BindingStore::open(&config.state)?;
         let records = store.load()?;
 
+        let machine_config = machine_config(&config, ipv4);
+        let correspondents = Arc::clone(&machine_config.correspondents);
         let mut agent = HomeAgent::new(
-            machine_config(&config, ipv4),
+            machine_config,
             supervision::random()?,
             Instant::now(),
             supervision::unix_time(),
@@ -137,6 +139,7 @@ impl Daemon {
         let signalling = Signalling::home_agent(Some(ipv4), None)?;
         let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config {
             backend: status::backend_choice(config.backend),
+            correspondents: Some(correspondents),
             ..dataplane::home_agent::Config::new(ipv4, config.pool.ipv4.clone())
         })
         .await?;

@@ -52,6 +52,9 @@ pub enum Error {
          remove it (ip link del {0}) or use the userspace backend"
     )]
     ExternalDevice(String),
+    /// The kernel does not take the rules of the packet filter.
+    #[error("this kernel's packet filter (module nf_tables) does not take our rules: {0}")]
+    NoPacketFilter(Box<Error>),
     /// The packet filter can't be told the rules.
     #[error(transparent)]
     PacketFilter(crate::nft::Error),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use mobility_protocol::{DataplaneChange, HomeAddress};
 use tokio::sync::Mutex;
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub address: Ipv4Addr,
     /// The prefixes home addresses come from.
     pub pools: Vec<Ipv4Net>,
+    /// The peers of all bindings, as far as they are known beforehand: it saves time at the first one.
+    pub correspondents: Option<Arc<[IpNet]>>,
     /// The name of the tunnel device.
     pub device: String,
     /// The MTU of the tunnel device in octets: of the path's, less the wrapping.
@@ -47,6 +49,7 @@ impl Config {
             backend: BackendChoice::Auto,
             address,
             pools,
+            correspondents: None,
             device: HOME_AGENT_DEVICE.to_owned(),
             mtu: DEFAULT_TUNNEL_MTU,
         }
@@ -115,6 +118,7 @@ impl HomeAgentDataplane {
             mtu: config.mtu,
             address: config.address,
             pools: config.pools.clone(),
+            correspondents: config.correspondents.clone(),
         };
         let chosen = config
             .backend

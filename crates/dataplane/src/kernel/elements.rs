@@ -108,7 +108,7 @@ impl Elements {
         messages.extend(self.lists(NFT_MSG_DELSETELEM, 0, remove));
         let mut messages = messages.into_iter().peekable();
         while messages.peek().is_some() {
-            let mut batch = vec![frame(NFNL_MSG_BATCH_BEGIN)];
+            let mut batch = Vec::new();
             let mut size = 0;
             while let Some(message) =
                 messages.next_if(|next| size == 0 || size + next.length() <= CALL)
@@ -116,11 +116,18 @@ impl Elements {
                 size += message.length();
                 batch.push(message);
             }
-            batch.push(frame(NFNL_MSG_BATCH_END));
-            self.channel
-                .batch("change elements of the packet filter", &mut batch)?;
+            self.transact("change elements of the packet filter", batch)?;
         }
         Ok(())
+    }
+
+    /// Makes changes that hold all together or not at all.
+    pub(super) fn transact(&mut self, attempt: &str, changes: Vec<Message>) -> Result<(), Error> {
+        let mut batch = Vec::with_capacity(changes.len() + 2);
+        batch.push(frame(NFNL_MSG_BATCH_BEGIN));
+        batch.extend(changes);
+        batch.push(frame(NFNL_MSG_BATCH_END));
+        self.channel.batch(attempt, &mut batch)
     }
 
     /// Every element of a set, with its counter if it has one.
@@ -211,7 +218,8 @@ impl Elements {
     }
 }
 
-fn message(kind: u16, flags: u16) -> Message {
+/// A message about tables of family `inet`.
+pub(super) fn message(kind: u16, flags: u16) -> Message {
     Message::new(
         NFNL_SUBSYS_NFTABLES << 8 | kind,
         flags,
@@ -225,7 +233,8 @@ fn frame(kind: u16) -> Message {
     Message::new(kind, 0, &[0, 0, high, low])
 }
 
-fn text(text: &str) -> Vec<u8> {
+/// Text as the kernel reads it.
+pub(super) fn text(text: &str) -> Vec<u8> {
     let mut octets = text.as_bytes().to_vec();
     octets.push(0);
     octets

@@ -8,17 +8,29 @@ use ipnet::Ipv4Net;
 
 use super::device::GROUP;
 use super::elements::{Element, Elements, Set};
+use super::program::{Header, Meta, Program, RangeSet, Register, Step, Verdict, remove_table};
 use crate::Error;
-use crate::nft::{self, Purpose};
 
 const TABLE: &str = "mn-agent";
-const TABLE_IN_FULL: &str = "inet mn-agent";
 
 /// Which correspondents may reach which home address by which device.
 const CORRESPONDENTS: Set = Set("correspondents4");
 
 /// The counters of the table, by the names that the userspace backend uses for the same reasons.
 const COUNTERS: [&str; 2] = ["drop_not_a_correspondent", "drop_nested_tunnel"];
+
+/// IP-in-IP, IPv6-in-IP, GRE and minimal encapsulation: whatever is inside would escape the filter.
+const TUNNELS: [u8; 4] = [4, 41, 47, 55];
+
+/// What routers on the way say about our own packets: unreachable, time exceeded, parameter problem.
+const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
+
+/// Types of `nft`.
+const INTERFACE_INDEX: u32 = 20;
+const IPV4_ADDRESS: u32 = 7;
+
+/// The first register; the next four octets are in register 9.
+const FIRST: Register = Register(1);
 
 /// The table, and what is in its set.
 #[derive(Debug)]
@@ -30,23 +42,20 @@ pub(super) struct Filter {
 impl Filter {
     /// Puts the rules in place. What a former run allowed stays allowed until [`Filter::allow`].
     pub(super) fn open() -> Result<Self, Error> {
-        let keep = format!("table inet {TABLE}\nflush table inet {TABLE}\n{}", rules());
-        nft::run(TABLE_IN_FULL, &keep, Purpose::Apply)
-            .or_else(|_| {
-                let anew = format!("table inet {TABLE}\ndelete table inet {TABLE}\n{}", rules());
-                nft::run(TABLE_IN_FULL, &anew, Purpose::Apply)
-            })
-            .map_err(Error::PacketFilter)?;
         let mut elements = Elements::open(TABLE)?;
+        rules(TABLE)
+            .apply(&mut elements)
+            .or_else(|_| rules(TABLE).anew(&mut elements))?;
         let present = elements.list(CORRESPONDENTS)?;
         let present = present.into_iter().map(|present| present.element).collect();
         Ok(Self { elements, present })
     }
 
-    /// Whether program and kernel would take the rules.
-    pub(super) fn try_out() -> Result<(), nft::Error> {
-        let rules = rules().replacen(TABLE, "mn-agent-trial", 1);
-        nft::run(TABLE_IN_FULL, &rules, Purpose::Try)
+    /// Whether the kernel would take the rules.
+    pub(super) fn try_out() -> Result<(), Error> {
+        // Under its own name a table of a former run would be part of the trial.
+        let tried = rules("mn-agent-trial").try_out(&mut Elements::open(TABLE)?);
+        tried.map_err(|error| Error::NoPacketFilter(Box::new(error)))
     }
 
     /// Adds to what may come in; the rest stays.
@@ -87,9 +96,8 @@ impl Filter {
     }
 
     /// Removes the table, if it is there.
-    pub(super) fn remove() -> Result<(), nft::Error> {
-        let rules = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
-        nft::run(TABLE_IN_FULL, &rules, Purpose::Apply)
+    pub(super) fn remove() -> Result<(), Error> {
+        remove_table(&mut Elements::open(TABLE)?, TABLE)
     }
 }
 
@@ -105,25 +113,138 @@ pub(super) fn correspondent(device: u32, home: Ipv4Addr, correspondents: Ipv4Net
     }
 }
 
-fn rules() -> String {
-    format!(
-        "table inet {TABLE} {{
-	counter drop_not_a_correspondent {{ }}
-	counter drop_nested_tunnel {{ }}
+/// The rules, as `nft list table inet mn-agent` shows them.
+fn rules(table: &'static str) -> Program {
+    const IPV4: Step<'_> = Step::Is(FIRST, &[2]);
+    let chain = "prerouting";
+    let drop = |counter| [Step::Count(counter), Step::Verdict(Verdict::Drop)];
+    let mut program = Program::new(table);
+    for counter in COUNTERS {
+        program.counter(counter);
+    }
+    program.set(RangeSet {
+        name: CORRESPONDENTS.0,
+        types: &[INTERFACE_INDEX, IPV4_ADDRESS, IPV4_ADDRESS],
+    });
+    // Before connections are tracked (`raw`).
+    program.prerouting_chain(chain, -300);
+    let foreign = [
+        Step::Meta(Meta::DeviceGroup, FIRST),
+        Step::IsNot(FIRST, &GROUP.to_ne_bytes()),
+        Step::Verdict(Verdict::Accept),
+    ];
+    program.rule(chain, &foreign);
+    for protocol in TUNNELS {
+        let [count, drop] = drop("drop_nested_tunnel");
+        let nested = [
+            Step::Meta(Meta::Family, FIRST),
+            IPV4,
+            Step::Payload(Header::Network, 9, 1, FIRST),
+            Step::Is(FIRST, &[protocol]),
+            count,
+            drop,
+        ];
+        program.rule(chain, &nested);
+    }
+    let answer = [
+        Step::Meta(Meta::Family, FIRST),
+        IPV4,
+        Step::Meta(Meta::Device, FIRST),
+        Step::BigEndian(FIRST),
+        // Destination and source.
+        Step::Payload(Header::Network, 16, 4, Register(9)),
+        Step::Payload(Header::Network, 12, 4, Register(10)),
+        Step::In(CORRESPONDENTS.0, FIRST),
+        Step::Verdict(Verdict::Accept),
+    ];
+    program.rule(chain, &answer);
+    for kind in ICMP_ERRORS {
+        let report = [
+            Step::Meta(Meta::Family, FIRST),
+            IPV4,
+            Step::Meta(Meta::Transport, FIRST),
+            Step::Is(FIRST, &[1]),
+            Step::Payload(Header::Transport, 0, 1, FIRST),
+            Step::Is(FIRST, &[kind]),
+            Step::Verdict(Verdict::Accept),
+        ];
+        program.rule(chain, &report);
+    }
+    program.rule(chain, &drop("drop_not_a_correspondent"));
+    program
+}
 
-	set correspondents4 {{ type iface_index . ipv4_addr . ipv4_addr; flags interval; }}
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
 
-	chain prerouting {{
-		type filter hook prerouting priority -300; policy accept;
-		iifgroup {GROUP} goto out_of_tunnel
-	}}
-	chain out_of_tunnel {{
-		ip protocol {{ 4, 41, 47, 55 }} counter name drop_nested_tunnel drop
-		meta iif . ip daddr . ip saddr @correspondents4 accept
-		icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} accept
-		counter name drop_not_a_correspondent drop
-	}}
-}}
-"
-    )
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    #[test]
+    fn nft_shows_what_the_rules_say() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: this test needs root, to make a network namespace");
+            return;
+        }
+        let body = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let nft = |arguments: &[&str]| {
+                let output = Command::new("nft").args(arguments).output().unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            };
+            if let Err(error) = Filter::try_out() {
+                eprintln!("SKIPPED: no packet filter here: {error}");
+                return;
+            }
+            assert_eq!(
+                nft(&["list", "tables"]),
+                "",
+                "a trial leaves nothing behind"
+            );
+            let mut filter = Filter::open().unwrap();
+            let home = Ipv4Addr::new(10, 128, 0, 9);
+            let wanted = |prefix: &str| correspondent(1, home, prefix.parse().unwrap());
+            let both = BTreeSet::from([wanted("198.51.100.0/24"), wanted("203.0.113.7/32")]);
+            filter.allow(&both).unwrap();
+            let shown = nft(&["list", "table", "inet", "mn-agent"]);
+            for words in [
+                "type iface_index . ipv4_addr . ipv4_addr",
+                "\"lo\" . 10.128.0.9 . 198.51.100.0/24",
+                "\"lo\" . 10.128.0.9 . 203.0.113.7",
+                "iifgroup != 67 accept",
+                "ip protocol ipencap counter name \"drop_nested_tunnel\" drop",
+                "iif . ip daddr . ip saddr @correspondents4 accept",
+                "icmp type time-exceeded accept",
+                "counter name \"drop_not_a_correspondent\" drop",
+            ] {
+                assert!(shown.contains(words), "{words:?} in:\n{shown}");
+            }
+
+            // The next run finds it, and what it does not want goes.
+            let mut next = Filter::open().unwrap();
+            assert_eq!(next.present, both);
+            next.allow(&[wanted("203.0.113.7/32")].into()).unwrap();
+            assert_eq!(
+                nft(&["list", "table", "inet", "mn-agent"])
+                    .matches("\"lo\"")
+                    .count(),
+                1
+            );
+            assert!(!next.repair().unwrap());
+            nft(&["flush", "ruleset"]);
+            assert!(next.repair().unwrap());
+            assert_eq!(
+                nft(&["list", "table", "inet", "mn-agent"])
+                    .matches("\"lo\"")
+                    .count(),
+                1
+            );
+            Filter::remove().unwrap();
+            Filter::remove().unwrap();
+            assert_eq!(nft(&["list", "tables"]), "");
+        };
+        std::thread::spawn(body).join().unwrap();
+    }
 }

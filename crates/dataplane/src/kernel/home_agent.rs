@@ -12,6 +12,7 @@ use super::channel::Channel;
 use super::device::{self, Device, Form};
 use super::elements::{Count, Element, Elements};
 use super::message::Message;
+use super::program::remove_table;
 use super::routes::{self, Wrap};
 use super::ruleset::{self, Rules};
 use super::{ipv4, ipv4_prefixes};
@@ -33,6 +34,8 @@ pub struct HomeAgentConfig {
     pub address: Ipv4Addr,
     /// The prefixes home addresses come from.
     pub pools: Vec<Ipv4Net>,
+    /// The peers of all bindings; `None` leaves it to the first binding to tell them.
+    pub correspondents: Option<Arc<[IpNet]>>,
 }
 
 /// The running backend: one `external` device, a wrapping route for each home address, and the table
@@ -45,6 +48,16 @@ pub struct HomeAgentTunnels {
     state: Mutex<State>,
     config: HomeAgentConfig,
     index: u32,
+}
+
+impl HomeAgentConfig {
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules {
+            device: &self.device,
+            address: self.address,
+            pools: &self.pools,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -85,7 +98,7 @@ impl HomeAgentTunnels {
             elements: Elements::open(ruleset::TABLE)?,
             bindings: Bindings::default(),
             unclaimed: BTreeSet::new(),
-            correspondents: None,
+            correspondents: config.correspondents.clone(),
             doubtful: false,
             round: 0,
             config: config.clone(),
@@ -245,7 +258,7 @@ impl State {
     fn serve(&mut self, device: &Device) -> Result<(), Error> {
         let present = routes::list(&mut self.routes)?;
         self.guard(&present.others)?;
-        self.rules().install().map_err(Error::PacketFilter)?;
+        self.install_rules()?;
         self.take_over(&present.wraps)?;
         // The way back to a home address is this device; whatever else comes out of it is false, even
         // while somebody has flushed the packet filter.
@@ -256,12 +269,12 @@ impl State {
         Ok(())
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules {
-            device: &self.config.device,
-            address: self.config.address,
-            pools: &self.config.pools,
-        }
+    fn install_rules(&self) -> Result<(), Error> {
+        let correspondents = self.correspondents.as_ref().map(|all| ipv4_prefixes(all));
+        self.config
+            .rules()
+            .install(correspondents.as_deref())
+            .map_err(Error::PacketFilter)
     }
 
     /// The `unreachable` routes, and none of ours beside them but those that wrap.
@@ -488,11 +501,7 @@ impl State {
 
     /// The table with its rules, peers and elements, whatever became of it.
     fn restore_table(&mut self) -> Result<usize, Error> {
-        self.rules().install().map_err(Error::PacketFilter)?;
-        if let Some(correspondents) = self.correspondents.clone() {
-            ruleset::set_correspondents(&ipv4_prefixes(&correspondents))
-                .map_err(Error::PacketFilter)?;
-        }
+        self.install_rules()?;
         self.reconcile()
     }
 
@@ -534,7 +543,7 @@ impl State {
     fn remove(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
         errors.note(device::delete(&mut self.routes, self.index));
-        errors.note(ruleset::remove().map_err(Error::PacketFilter));
+        errors.note(remove_table(&mut self.elements, ruleset::TABLE));
         if let Some(present) = errors.note(routes::list(&mut self.routes)) {
             let wraps = present
                 .wraps
@@ -591,7 +600,7 @@ pub(crate) fn remove_leftovers(device: &str) -> Result<(), Error> {
         }
     }
     if found {
-        ruleset::remove().map_err(Error::PacketFilter)?;
+        remove_table(&mut Elements::open(ruleset::TABLE)?, ruleset::TABLE)?;
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ impl MobileNodeTunnels {
     /// Everything belongs to the network namespace of the calling thread.
     ///
     /// # Errors
-    /// [`Error::PacketFilter`], [`Error::Netlink`], [`Error::Timeout`].
+    /// [`Error::Netlink`], [`Error::Timeout`].
     pub fn start(device: &str, mtu: u16) -> Result<Self, Error> {
         let mut channel = Channel::open_route()?;
         let filter = Filter::open()?;
@@ -217,7 +217,7 @@ impl MobileNodeTunnels {
         let mut errors = Errors::default();
         errors.note(state.remove_unused());
         errors.note(state.remove_strays());
-        errors.note(Filter::remove().map_err(Error::PacketFilter));
+        errors.note(Filter::remove());
         errors.into_result()
     }
 
@@ -315,7 +315,7 @@ pub(crate) fn remove_leftovers() -> Result<(), Error> {
     for device in ours {
         errors.note(device::delete(&mut channel, device.index));
     }
-    errors.note(Filter::remove().map_err(Error::PacketFilter));
+    errors.note(Filter::remove());
     errors.into_result()
 }
 

@@ -12,6 +12,7 @@ mod home_agent;
 mod keeper;
 mod message;
 mod mobile_node;
+mod program;
 mod routes;
 mod ruleset;
 
@@ -26,7 +27,6 @@ use ipnet::{IpNet, Ipv4Net};
 pub(crate) use keeper::Keeper;
 pub use mobile_node::MobileNodeTunnels;
 pub(crate) use mobile_node::remove_leftovers as remove_mobile_node_leftovers;
-use ruleset::Rules;
 
 use crate::Error;
 
@@ -42,21 +42,16 @@ const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 /// What is missing: [`Error::PacketFilter`], [`Error::TunnelModule`].
 pub(crate) fn probe_home_agent(config: &HomeAgentConfig) -> Result<(), Error> {
     // First what has no side effect: the trial device loads the module.
-    let rules = Rules {
-        device: &config.device,
-        address: config.address,
-        pools: &config.pools,
-    };
-    rules.try_out().map_err(Error::PacketFilter)?;
+    config.rules().try_out().map_err(Error::PacketFilter)?;
     try_device()
 }
 
 /// Whether the kernel can carry a mobile node's tunnels in the calling thread's network namespace.
 ///
 /// # Errors
-/// What is missing: [`Error::PacketFilter`], [`Error::TunnelModule`].
+/// What is missing: [`Error::NoPacketFilter`], [`Error::TunnelModule`].
 pub(crate) fn probe_mobile_node() -> Result<(), Error> {
-    Filter::try_out().map_err(Error::PacketFilter)?;
+    Filter::try_out()?;
     try_device()
 }
 

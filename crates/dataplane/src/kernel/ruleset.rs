@@ -53,12 +53,12 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     /// Puts the rules in place. Bindings in the sets of a former run stay, unless their sets were
-    /// made differently.
+    /// made differently; so do the correspondents when none are given.
     ///
     /// # Errors
     /// When `nft` can't be run or the kernel refuses the rules.
-    pub(super) fn install(self) -> Result<(), nft::Error> {
-        let rules = self.text();
+    pub(super) fn install(self, correspondents: Option<&[Ipv4Net]>) -> Result<(), nft::Error> {
+        let rules = self.text() + &correspondents.map(replacement).unwrap_or_default();
         let keep = format!("table inet {TABLE}\nflush table inet {TABLE}\n{rules}");
         nft::run(TABLE_IN_FULL, &keep, Purpose::Apply).or_else(|_| {
             let anew = format!("table inet {TABLE}\ndelete table inet {TABLE}\n{rules}");
@@ -170,22 +170,17 @@ impl Rules<'_> {
 /// # Errors
 /// When `nft` can't be run or refuses.
 pub(super) fn set_correspondents(correspondents: &[Ipv4Net]) -> Result<(), nft::Error> {
+    nft::run(TABLE_IN_FULL, &replacement(correspondents), Purpose::Apply)
+}
+
+fn replacement(correspondents: &[Ipv4Net]) -> String {
     let mut rules = format!("flush set inet {TABLE} correspondents4\n");
     if !correspondents.is_empty() {
         let elements = list(correspondents.iter().map(ToString::to_string));
         // Writing to a string can't fail.
         let _ = writeln!(rules, "add element inet {TABLE} correspondents4 {elements}");
     }
-    nft::run(TABLE_IN_FULL, &rules, Purpose::Apply)
-}
-
-/// Removes the table, if it is there.
-///
-/// # Errors
-/// When `nft` can't be run or refuses.
-pub(super) fn remove() -> Result<(), nft::Error> {
-    let rules = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
-    nft::run(TABLE_IN_FULL, &rules, Purpose::Apply)
+    rules
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
+use crate::kernel::program::remove_table;
 use crate::kernel::ruleset::{self, CARE_OF, RECEIVED, Rules, SENT};
 
 /// Runs in a network namespace of its own where the rules are in place, or says loudly that it can't.
@@ -26,7 +27,7 @@ fn apart(job: impl FnOnce(&mut Elements) + Send) {
             eprintln!("SKIPPED: no packet filter here: {error}");
             return;
         }
-        rules.install().unwrap();
+        rules.install(None).unwrap();
         job(&mut Elements::open(ruleset::TABLE).unwrap());
     };
     std::thread::scope(|scope| scope.spawn(body).join().unwrap());
@@ -92,7 +93,7 @@ fn rules_installed_again_keep_bindings_and_counters() {
             pools: &[],
         };
         rules.try_out().unwrap();
-        rules.install().unwrap();
+        rules.install(None).unwrap();
         assert_eq!(listed(elements, SENT), [home(1)]);
         let counters = elements.counters().unwrap();
         let names: Vec<&str> = counters.iter().map(|(name, _)| name.as_str()).collect();
@@ -100,7 +101,7 @@ fn rules_installed_again_keep_bindings_and_counters() {
             assert!(names.contains(&name), "{name} in {names:?}");
         }
         assert!(elements.table_exists().unwrap());
-        ruleset::remove().unwrap();
+        remove_table(elements, ruleset::TABLE).unwrap();
         assert!(!elements.table_exists().unwrap());
         assert!(elements.change(&[home(1)], &[]).unwrap_err().is_absent());
     });
