@@ -324,6 +324,7 @@ fn relay_config(config: &Config) -> RelayConfig {
         listen: config.dns.listen,
         upstream: config.dns.upstream.clone(),
         hold: config.dns.hold,
+        lookup_window: config.dns.lookup_window,
         fwmark: Some(FWMARK),
         state_dir: config.state.clone(),
         allow: Policy::new(move |name| policy.allows(name)),

@@ -34,6 +34,9 @@ pub struct RelayConfig {
     pub upstream: Vec<SocketAddr>,
     /// How long an answer waits for a binding, at most. Zero: never.
     pub hold: Duration,
+    /// How much of that time an answer waits to learn whether there is an agent
+    /// at all, at most.
+    pub lookup_window: Duration,
     /// The mark (`SO_MARK`) of every socket of the relay. Without the
     /// privilege to set it the relay warns once and goes on unmarked.
     pub fwmark: Option<u32>,
@@ -53,6 +56,7 @@ impl Default for RelayConfig {
             listen: DEFAULT_LISTEN,
             upstream: Vec::new(),
             hold: Duration::from_millis(300),
+            lookup_window: Duration::from_millis(50),
             fwmark: None,
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             state_dir: PathBuf::from("/var/lib/mn-agent"),

@@ -11,8 +11,6 @@ use crate::counters::{Counter, Counters};
 use crate::prober::{Probe, Progress, Verdict};
 use crate::tasks::Tasks;
 
-/// How long an answer waits to learn whether there is an agent at all.
-const LOOKUP_WINDOW: Duration = Duration::from_millis(50);
 /// The most answers whose agent is awaited after they have left.
 const MAX_LATE: usize = 64;
 
@@ -36,6 +34,7 @@ pub struct Discovery {
 #[derive(Debug)]
 pub(crate) struct Holder {
     hold: Duration,
+    lookup_window: Duration,
     discoveries: mpsc::Sender<Discovery>,
     late: Arc<Semaphore>,
     tasks: Tasks,
@@ -45,12 +44,14 @@ pub(crate) struct Holder {
 impl Holder {
     pub(crate) fn new(
         hold: Duration,
+        lookup_window: Duration,
         discoveries: mpsc::Sender<Discovery>,
         tasks: Tasks,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             hold,
+            lookup_window,
             discoveries,
             late: Arc::new(Semaphore::new(MAX_LATE)),
             tasks,
@@ -66,7 +67,7 @@ impl Holder {
         let verdict = match probe {
             Probe::Known(verdict) => verdict,
             Probe::Running(mut progress) => {
-                let window = now + self.hold.min(LOOKUP_WINDOW);
+                let window = now + self.hold.min(self.lookup_window);
                 tokio::select! {
                     verdict = verdict_in_time(&mut progress, window, deadline) => match verdict {
                         Some(verdict) => verdict,

@@ -122,6 +122,7 @@ impl Relay {
             upstreams,
             holder: Holder::new(
                 config.hold,
+                config.lookup_window,
                 discoveries,
                 tasks.clone(),
                 Arc::clone(&counters),

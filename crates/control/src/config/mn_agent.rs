@@ -49,6 +49,8 @@ pub struct Dns {
     pub upstream: Vec<SocketAddr>,
     /// The longest an answer waits for a binding.
     pub hold: Duration,
+    /// How much of that it waits to learn whether there is a home agent at all.
+    pub lookup_window: Duration,
 }
 
 /// How applications come to ask the relay.

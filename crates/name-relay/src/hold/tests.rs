@@ -19,6 +19,7 @@ fn bench(hold: Duration) -> Bench {
     Bench {
         holder: Arc::new(Holder::new(
             hold,
+            50 * MS,
             sender,
             tasks.clone(),
             Arc::clone(&counters),

@@ -17,6 +17,7 @@ const DNS_PORT: u16 = 53;
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 153)), DNS_PORT);
 const DEFAULT_HOLD: Duration = Duration::from_millis(300);
+const DEFAULT_LOOKUP_WINDOW: Duration = Duration::from_millis(50);
 /// Stub resolvers ask again after 5 seconds and give up after the second time (resolv.conf(5)).
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 const SHORTEST_DURATION: Duration = Duration::from_millis(1);
@@ -99,6 +100,11 @@ fn dns(report: &Report<'_>, section: Section<'_>) -> Dns {
             values::duration(value, Duration::ZERO..=LONGEST_HOLD)
         })
         .value;
+    let lookup_window = section
+        .or("lookup-window", DEFAULT_LOOKUP_WINDOW, |value| {
+            values::duration(value, Duration::ZERO..=LONGEST_HOLD)
+        })
+        .value;
     let address = listen.value;
     if mode == DnsMode::ResolvConf && address.port() != DNS_PORT {
         let message = format!(
@@ -135,6 +141,7 @@ fn dns(report: &Report<'_>, section: Section<'_>) -> Dns {
         listen: address,
         upstream: upstream.into_iter().map(|server| server.value).collect(),
         hold,
+        lookup_window,
     }
 }
 

@@ -13,6 +13,7 @@ fn an_empty_file_and_the_example_are_the_same() {
     assert_eq!(empty.dns.listen, "127.0.0.153:53".parse().unwrap());
     assert_eq!(empty.dns.mode, DnsMode::ResolvConf);
     assert_eq!(empty.dns.hold, Duration::from_millis(300));
+    assert_eq!(empty.dns.lookup_window, Duration::from_millis(50));
     assert_eq!(empty.session.linger, Duration::from_secs(5));
     assert_eq!(empty.session.inactivity, Duration::from_secs(60));
     assert_eq!(empty.session.unused, Duration::from_secs(10));
@@ -49,6 +50,7 @@ fn the_example_shows_every_key_and_its_default() {
         "listen",
         "upstream",
         "hold",
+        "lookup-window",
         "[session]",
         "linger",
         "inactivity",
