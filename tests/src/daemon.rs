@@ -13,7 +13,10 @@ use ipnet::IpNet;
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 
-use crate::{Family, LabError, Laptop, Node, Process, Site, process::Finished, programs, wait_for};
+use crate::{
+    Backend, Family, LabError, Laptop, Node, Process, Site, process::Finished, programs,
+    wait::patience, wait_for,
+};
 
 /// How long a daemon may take to answer its first question.
 const START: Duration = Duration::from_secs(10);
@@ -23,7 +26,8 @@ const STOP: Duration = Duration::from_secs(10);
 
 const COMMAND: Duration = Duration::from_secs(10);
 
-/// The parts of chad.toml that stories vary. Times are in seconds so that stories stay short.
+/// The parts of chad.toml that stories vary. Times are in seconds so that stories stay short, and
+/// stretched by [`patience`].
 #[derive(Clone, Debug)]
 pub struct ChadSettings {
     /// The address `chad` listens on.
@@ -40,6 +44,8 @@ pub struct ChadSettings {
     pub correspondents: Vec<IpNet>,
     /// `[security] mode`: `open` or `authenticated`.
     pub mode: String,
+    /// Who carries the packets.
+    pub backend: Backend,
     /// Anything else, appended to the file.
     pub more: String,
 }
@@ -56,6 +62,7 @@ impl ChadSettings {
             lifetime: 60,
             correspondents: vec![IpNet::from(site.address)],
             mode: "open".to_owned(),
+            backend: Backend::of_this_story(),
             more: String::new(),
         }
     }
@@ -93,14 +100,18 @@ impl ChadSettings {
              [pool]\n{pool}hold-down = \"{}s\"\n\
              [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
              [security]\nmode = \"{}\"\nlegacy-open = true\n\
-             [dataplane]\nbackend = \"userspace\"\n\
+             [dataplane]\nbackend = \"{}\"\n\
              {correspondents}{}",
-            self.hold_down, self.lifetime, self.mode, self.more
+            self.hold_down * patience(),
+            self.lifetime * patience(),
+            self.mode,
+            self.backend,
+            self.more
         )
     }
 }
 
-/// The parts of mn-agent.toml that stories vary. Times are in milliseconds.
+/// The parts of mn-agent.toml that stories vary. Times are in milliseconds, stretched by [`patience`].
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
     /// `identity`, if not left to the agent.
@@ -109,12 +120,16 @@ pub struct AgentSettings {
     pub dns_mode: String,
     /// How long an answer waits for a binding.
     pub hold: u32,
+    /// How much of that it waits to learn whether there is a home agent.
+    pub lookup_window: u32,
     /// After the last socket.
     pub linger: u32,
     /// For traffic without connections.
     pub inactivity: u32,
     /// A binding that nobody used.
     pub unused: u32,
+    /// Who carries the packets.
+    pub backend: Backend,
     /// Anything else, appended to the file.
     pub more: String,
 }
@@ -124,11 +139,13 @@ impl Default for AgentSettings {
         AgentSettings {
             identity: None,
             dns_mode: "resolv-conf".to_owned(),
-            // Longer than the daemon's own default: a busy test machine must not send sessions past their binding.
+            // Longer than the daemon's own defaults: a busy test machine must not send sessions past their binding.
             hold: 1_000,
+            lookup_window: 1_000,
             linger: 1_000,
             inactivity: 5_000,
             unused: 10_000,
+            backend: Backend::of_this_story(),
             more: String::new(),
         }
     }
@@ -143,11 +160,18 @@ impl AgentSettings {
             .unwrap_or_default();
         format!(
             "control = \"{place}/mn-agent.sock\"\nstate = \"{place}/mn-agent-state\"\n{identity}\
-             [dns]\nmode = \"{}\"\nlisten = \"127.0.0.153:53\"\nupstream = []\nhold = \"{}ms\"\n\
+             [dns]\nmode = \"{}\"\nlisten = \"127.0.0.153:53\"\nupstream = []\nhold = \"{}ms\"\nlookup-window = \"{}ms\"\n\
              [session]\nlinger = \"{}ms\"\ninactivity = \"{}ms\"\nunused = \"{}ms\"\n\
              [policy]\ntrust = \"any\"\n\
-             [dataplane]\nbackend = \"userspace\"\n{}",
-            self.dns_mode, self.hold, self.linger, self.inactivity, self.unused, self.more
+             [dataplane]\nbackend = \"{}\"\n{}",
+            self.dns_mode,
+            self.hold * patience(),
+            self.lookup_window * patience(),
+            self.linger * patience(),
+            self.inactivity * patience(),
+            self.unused * patience(),
+            self.backend,
+            self.more
         )
     }
 }
@@ -458,6 +482,7 @@ mod tests {
             hold_down: 2,
             lifetime: 60,
             mode: "open".to_owned(),
+            backend: Backend::Userspace,
             more: String::new(),
         };
         let text = settings.to_toml("/run/lab");

@@ -1,6 +1,7 @@
 //! A web server that serves any number of octets at any rate, and remembers who came.
 //!
-//! `GET /OCTETS` or `GET /OCTETS/RATE` (octets per second). The body is [`body`], so that a client can tell
+//! `GET /OCTETS` or `GET /OCTETS/RATE` (octets per second, stretched by
+//! [`patience`]). The body is [`body`], so that a client can tell
 //! whether every octet arrived in its place.
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 use crate::{
     LabError, Node,
     family::{all_addresses, unmapped},
+    wait::patience,
 };
 
 /// How often a throttled body grows.
@@ -152,7 +154,8 @@ fn serve(mut stream: &TcpStream, log: &Mutex<Vec<Served>>) -> std::io::Result<()
         let allowed = if rate == 0 {
             octets
         } else {
-            let earned = u128::from(rate) * started.elapsed().as_millis() / 1000;
+            let elapsed = (started.elapsed() / patience()).as_millis();
+            let earned = u128::from(rate) * elapsed / 1000;
             u64::try_from(earned).unwrap_or(u64::MAX).min(octets)
         };
         if allowed <= sent {

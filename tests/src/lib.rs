@@ -5,6 +5,7 @@
 //! owns a network namespace, and all of it is gone when the process ends, however it ends.
 
 pub mod advertiser;
+pub mod backend;
 pub mod capture;
 pub mod chart;
 pub mod daemon;
@@ -31,6 +32,7 @@ pub mod udp;
 pub mod wait;
 
 pub use advertiser::{Advertisement, Advertiser};
+pub use backend::Backend;
 pub use capture::Capture;
 pub use daemon::{AgentSettings, ChadSettings, HomeAgent, MobileAgent, Status};
 pub use error::{Failure, LabError, Told, ensure, fail};
@@ -45,4 +47,4 @@ pub use node::Node;
 pub use process::Process;
 pub use stage::Stage;
 pub use story::{Story, StoryEntry};
-pub use wait::{eventually, wait_for};
+pub use wait::{eventually, stretched, wait_for};

@@ -13,8 +13,8 @@ use futures::{StreamExt, TryStreamExt};
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
-    AddressMessageBuilder, Handle, LinkBridge, LinkUnspec, LinkVeth, MulticastGroup,
-    new_multicast_connection,
+    AddressMessageBuilder, Handle, LinkBridge, LinkIp6Tnl, LinkIpIp, LinkUnspec, LinkVeth,
+    MulticastGroup, new_multicast_connection,
     packet_route::{
         address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
         link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkMessage, State},
@@ -22,7 +22,7 @@ use rtnetlink::{
 };
 use tokio::runtime::Runtime;
 
-use crate::{LabError, stage::BOUND, wait::patience};
+use crate::{Family, LabError, stage::BOUND, wait::patience};
 
 /// Verbs on one node's links, addresses and routes. Each returns when the kernel has acknowledged.
 pub struct Network {
@@ -88,6 +88,24 @@ impl Network {
                 .execute()
                 .await
                 .map_err(LabError::netlink(format!("make bridge {name}")))
+        })
+    }
+
+    /// Makes a device of the kernel's own tunnels over `family`, whose outer addresses come from routes.
+    pub fn tunnel(&self, name: &str, family: Family) -> Result<(), LabError> {
+        let message = match family {
+            Family::Ipv4 => LinkIpIp::new(name).collect_metadata(true).build(),
+            Family::Ipv6 => LinkIp6Tnl::new(name).collect_metadata(true).build(),
+        };
+        self.runtime.block_on(async {
+            self.handle
+                .link()
+                .add(message)
+                .execute()
+                .await
+                .map_err(LabError::netlink(format!(
+                    "make tunnel {name} over {family}"
+                )))
         })
     }
 

@@ -1,8 +1,8 @@
-//! What a story is: a promise, the programs it needs, and how to see whether the promise is kept.
+//! What a story is: a promise, what it needs, and how to see whether the promise is kept.
 
 use std::io::Write;
 
-use crate::{Failure, Told};
+use crate::{Backend, Failure, Told};
 
 /// A story in the book.
 #[derive(Clone, Copy)]
@@ -11,8 +11,29 @@ pub struct StoryEntry {
     pub name: &'static str,
     /// Programs it uses; where one is missing the story is skipped.
     pub needs: &'static [&'static str],
+    /// The backends it is told with.
+    pub backends: &'static [Backend],
+    /// Whether the kernel's own tunnels must be there whatever the backend.
+    pub beside_kernel_tunnels: bool,
     /// Tells it.
     pub tell: fn(&Story) -> Told,
+}
+
+impl StoryEntry {
+    /// The same story, told with these backends alone.
+    #[must_use]
+    pub const fn only(self, backends: &'static [Backend]) -> StoryEntry {
+        StoryEntry { backends, ..self }
+    }
+
+    /// The same story, told where the kernel has tunnels of its own.
+    #[must_use]
+    pub const fn beside_kernel_tunnels(self) -> StoryEntry {
+        StoryEntry {
+            beside_kernel_tunnels: true,
+            ..self
+        }
+    }
 }
 
 /// A story being told, in a room of its own.

@@ -41,7 +41,7 @@ mod wrong_agent_is_not_believed;
 
 use std::process::ExitCode;
 
-use lab::{StoryEntry, runner};
+use lab::{Backend, StoryEntry, runner};
 
 /// A story by its module's name, and the programs it needs.
 macro_rules! story {
@@ -49,6 +49,8 @@ macro_rules! story {
         StoryEntry {
             name: stringify!($name),
             needs: &$needs,
+            backends: &[Backend::Userspace],
+            beside_kernel_tunnels: false,
             tell: $name::tell,
         }
     };
@@ -120,7 +122,9 @@ const BOOK: &[StoryEntry] = &[
     story!(
         ipip_in_the_kernel_beside_user_space,
         ["curl", "tcpdump", "tshark"]
-    ),
+    )
+    .only(&[Backend::Userspace])
+    .beside_kernel_tunnels(),
 ];
 
 fn main() -> ExitCode {
