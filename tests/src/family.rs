@@ -37,7 +37,7 @@ impl Family {
     }
 
     /// Makes it the family of this process's story. Once, before the story begins.
-    pub fn tell_in(self) {
+    pub(crate) fn tell_in(self) {
         let _told_before = TOLD_IN.set(self);
     }
 

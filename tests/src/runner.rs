@@ -1,6 +1,6 @@
 //! Tells stories one after another, each in a process and a room of its own, and prints the matrix.
 //!
-//! A story is told once with each of its backends. Where that takes tunnels that this kernel doesn't have, it is told
+//! A story is told once in each of its families with each of its backends. Where that takes tunnels that this kernel doesn't have, it is told
 //! in the guest kernel: one boot for all such stories, after the others.
 
 mod guest;
@@ -8,13 +8,13 @@ mod matrix;
 mod performance;
 mod telling;
 
-use std::{env, fmt, io::Write, process::ExitCode};
+use std::{env, fmt, io::Write, process::ExitCode, str::FromStr};
 
-use crate::{Backend, StoryEntry};
+use crate::{Backend, Family, LabError, StoryEntry};
 
 use performance::{Outcome, Performance};
 
-/// The `main` of a test target: `[--list] [--exact] [--backend BACKEND] [FILTER...]`, other options of libtest are
+/// The `main` of a test target: `[--list] [--exact] [--family FAMILY] [--backend BACKEND] [FILTER...]`, other options of libtest are
 /// ignored.
 #[must_use]
 pub fn main(book: &[StoryEntry]) -> ExitCode {
@@ -45,20 +45,35 @@ pub fn main(book: &[StoryEntry]) -> ExitCode {
     }
 }
 
-/// One field of the matrix: a story and the backend to tell it with.
+/// One field of the matrix: a story, the family to tell it in and the backend to tell it with.
 #[derive(Clone, Copy)]
 struct Cell<'a> {
     entry: &'a StoryEntry,
+    family: Family,
     backend: Backend,
 }
 
 impl<'a> Cell<'a> {
     /// The cell that is displayed as `name`.
     fn find(book: &'a [StoryEntry], name: &str) -> Option<Cell<'a>> {
-        let (name, backend) = name.split_once('/')?;
-        let entry = book.iter().find(|entry| entry.name == name)?;
-        let backend = backend.parse().ok()?;
-        Some(Cell { entry, backend })
+        let mut parts = name.splitn(3, '/');
+        let name = parts.next()?;
+        Some(Cell {
+            entry: book.iter().find(|entry| entry.name == name)?,
+            family: parts.next()?.parse().ok()?,
+            backend: parts.next()?.parse().ok()?,
+        })
+    }
+
+    /// Every cell of a story.
+    fn all(entry: &'a StoryEntry) -> impl Iterator<Item = Cell<'a>> {
+        entry.families.iter().flat_map(move |family| {
+            entry.backends.iter().map(move |backend| Cell {
+                entry,
+                family: *family,
+                backend: *backend,
+            })
+        })
     }
 
     fn needs_kernel_tunnels(self) -> bool {
@@ -68,8 +83,18 @@ impl<'a> Cell<'a> {
 
 impl fmt::Display for Cell<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.entry.name, self.backend)
+        write!(
+            formatter,
+            "{}/{}/{}",
+            self.entry.name, self.family, self.backend
+        )
     }
+}
+
+/// The value of an option.
+fn value<T: FromStr<Err = LabError>>(option: &str, word: Option<&&str>) -> Result<T, String> {
+    let word = word.ok_or_else(|| format!("{option} takes a name"))?;
+    word.parse().map_err(|error: LabError| error.to_string())
 }
 
 /// What the caller wants to be told.
@@ -79,6 +104,7 @@ struct Wish<'a> {
     exact: bool,
     list: bool,
     ignored: bool,
+    family: Option<Family>,
     backend: Option<Backend>,
 }
 
@@ -91,13 +117,8 @@ impl<'a> Wish<'a> {
                 "--exact" => wish.exact = true,
                 "--list" => wish.list = true,
                 "--ignored" => wish.ignored = true,
-                "--backend" => {
-                    let name = words.next().ok_or("--backend takes a name")?;
-                    wish.backend = Some(
-                        name.parse()
-                            .map_err(|error: crate::LabError| error.to_string())?,
-                    );
-                }
+                "--family" => wish.family = Some(value(word, words.next())?),
+                "--backend" => wish.backend = Some(value(word, words.next())?),
                 word if word.starts_with('-') => {}
                 word => wish.filters.push(word),
             }
@@ -116,16 +137,13 @@ impl<'a> Wish<'a> {
             }
             return ExitCode::SUCCESS;
         }
-        let cells = chosen.iter().flat_map(|entry| {
-            entry
-                .backends
-                .iter()
-                .filter(|backend| self.backend.is_none_or(|wanted| wanted == **backend))
-                .map(|backend| Cell {
-                    entry,
-                    backend: *backend,
-                })
-        });
+        let cells = chosen
+            .iter()
+            .flat_map(|entry| Cell::all(entry))
+            .filter(|cell| {
+                self.family.is_none_or(|family| family == cell.family)
+                    && self.backend.is_none_or(|backend| backend == cell.backend)
+            });
         let (demanding, modest): (Vec<Cell<'_>>, Vec<Cell<'_>>) =
             cells.partition(|cell| cell.needs_kernel_tunnels());
         let mut told: Vec<(Cell<'_>, Performance)> = modest

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::{Backend, Failure, Told};
+use crate::{Backend, Failure, Family, Told};
 
 /// A story in the book.
 #[derive(Clone, Copy)]
@@ -11,6 +11,8 @@ pub struct StoryEntry {
     pub name: &'static str,
     /// Programs it uses; where one is missing the story is skipped.
     pub needs: &'static [&'static str],
+    /// The families it is told in.
+    pub families: &'static [Family],
     /// The backends it is told with.
     pub backends: &'static [Backend],
     /// Whether the kernel's own tunnels must be there whatever the backend.
@@ -24,6 +26,12 @@ impl StoryEntry {
     #[must_use]
     pub const fn only(self, backends: &'static [Backend]) -> StoryEntry {
         StoryEntry { backends, ..self }
+    }
+
+    /// The same story, told in these families.
+    #[must_use]
+    pub const fn told_in(self, families: &'static [Family]) -> StoryEntry {
+        StoryEntry { families, ..self }
     }
 
     /// The same story, told where the kernel has tunnels of its own.

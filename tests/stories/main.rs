@@ -41,7 +41,7 @@ mod wrong_agent_is_not_believed;
 
 use std::process::ExitCode;
 
-use lab::{Backend, StoryEntry, runner};
+use lab::{Backend, Family, StoryEntry, runner};
 
 /// A story by its module's name, and the programs it needs.
 macro_rules! story {
@@ -49,6 +49,7 @@ macro_rules! story {
         StoryEntry {
             name: stringify!($name),
             needs: &$needs,
+            families: &[Family::Ipv4],
             backends: &[Backend::Userspace],
             beside_kernel_tunnels: false,
             tell: $name::tell,
@@ -60,7 +61,8 @@ const BOOK: &[StoryEntry] = &[
     story!(
         the_lab_is_a_small_internet,
         ["ping", "curl", "tcpdump", "tshark"]
-    ),
+    )
+    .told_in(&Family::ALL),
     story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(curl_survives_ten_moves, ["curl"]),
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
@@ -73,7 +75,7 @@ const BOOK: &[StoryEntry] = &[
         ["curl", "tcpdump", "tshark"]
     ),
     story!(earlier_session_is_untouched, ["curl"]),
-    story!(absent_agent_costs_at_most_the_hold, ["curl"]),
+    story!(absent_agent_costs_at_most_the_hold, ["curl"]).told_in(&Family::ALL),
     story!(refusing_agent_is_no_obstacle, ["curl"]),
     story!(silent_agent_costs_at_most_the_hold, ["curl"]),
     story!(wrong_agent_is_not_believed, ["curl"]),

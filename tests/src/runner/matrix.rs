@@ -1,16 +1,17 @@
-//! The matrix: a row per story, a column per backend, then the reasons and the sums.
+//! The matrix: a row per story, a column per family and backend, then the reasons and the sums.
 
 use super::{Cell, Outcome, Performance, say};
-use crate::{Backend, StoryEntry};
+use crate::{Backend, Family, StoryEntry};
 
 /// How wide a column is.
 const COLUMN: usize = 19;
 
 /// Prints what became of `stories`.
 pub(super) fn print(stories: &[&StoryEntry], told: &[(Cell<'_>, Performance)]) {
-    let backends: Vec<Backend> = Backend::ALL
+    let columns: Vec<(Family, Backend)> = Family::ALL
         .into_iter()
-        .filter(|backend| told.iter().any(|(cell, _)| cell.backend == *backend))
+        .flat_map(|family| Backend::ALL.map(|backend| (family, backend)))
+        .filter(|column| told.iter().any(|(cell, _)| is_in(cell, *column)))
         .collect();
     let width = stories
         .iter()
@@ -18,16 +19,17 @@ pub(super) fn print(stories: &[&StoryEntry], told: &[(Cell<'_>, Performance)]) {
         .max()
         .unwrap_or_default();
     let mut header = format!("\n{:width$}", "story");
-    for backend in &backends {
-        header.push_str(&format!("  {:COLUMN$}", backend.name()));
+    for (family, backend) in &columns {
+        let title = format!("{family}/{backend}");
+        header.push_str(&format!("  {title:COLUMN$}"));
     }
     say(header.trim_end());
     for entry in stories {
         let mut row = format!("{:width$}", entry.name);
-        for backend in &backends {
+        for column in &columns {
             let field = told
                 .iter()
-                .find(|(cell, _)| cell.entry.name == entry.name && cell.backend == *backend)
+                .find(|(cell, _)| cell.entry.name == entry.name && is_in(cell, *column))
                 .map_or("-".to_owned(), |(_, performance)| field(performance));
             row.push_str(&format!("  {field:COLUMN$}"));
         }
@@ -42,19 +44,25 @@ pub(super) fn print(stories: &[&StoryEntry], told: &[(Cell<'_>, Performance)]) {
             say(format!("{} {cell}: {reason}", word(&performance.outcome)));
         }
     }
-    for backend in backends {
+    for column in columns {
         let count = |fits: fn(&Outcome) -> bool| {
             told.iter()
-                .filter(|(cell, performance)| cell.backend == backend && fits(&performance.outcome))
+                .filter(|(cell, performance)| is_in(cell, column) && fits(&performance.outcome))
                 .count()
         };
         say(format!(
-            "{backend}: {} passed, {} failed, {} skipped",
+            "{}/{}: {} passed, {} failed, {} skipped",
+            column.0,
+            column.1,
             count(|outcome| matches!(outcome, Outcome::Passed)),
             count(|outcome| matches!(outcome, Outcome::Failed(_))),
             count(|outcome| matches!(outcome, Outcome::Skipped(_))),
         ));
     }
+}
+
+fn is_in(cell: &Cell<'_>, column: (Family, Backend)) -> bool {
+    (cell.family, cell.backend) == column
 }
 
 fn field(performance: &Performance) -> String {

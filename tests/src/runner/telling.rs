@@ -49,6 +49,7 @@ pub(super) fn tell(cell: Cell<'_>) -> ExitCode {
         ));
         std::process::exit(1);
     });
+    cell.family.tell_in();
     cell.backend.tell_with();
     let entry = cell.entry;
     let told = catch_unwind(AssertUnwindSafe(|| (entry.tell)(&Story::new(entry.name))))
