@@ -36,6 +36,7 @@ mod the_lab_is_a_small_internet;
 mod tshark_understands_every_message;
 mod two_correspondents_behind_two_agents;
 mod unused_binding_is_released;
+mod visitors_configure_themselves;
 mod wiped_rules_come_back;
 mod wrong_agent_is_not_believed;
 
@@ -63,6 +64,7 @@ const BOOK: &[StoryEntry] = &[
         ["ping", "curl", "tcpdump", "tshark"]
     )
     .told_in(&Family::ALL),
+    story!(visitors_configure_themselves, ["curl", "ip", "ping"]).told_in(&[Family::Ipv6]),
     story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(curl_survives_ten_moves, ["curl"]),
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
