@@ -25,6 +25,7 @@ mod network_that_does_not_answer;
 mod packet_to_an_unbound_address_is_counted_once;
 mod ping_survives_moves;
 mod plain_connection;
+mod plain_sessions_end_with_a_move;
 mod pool_runs_out_and_recovers;
 mod refusing_agent_is_no_obstacle;
 mod resolv_conf_is_a_bind_mount;
@@ -65,6 +66,11 @@ const BOOK: &[StoryEntry] = &[
     )
     .told_in(&Family::ALL),
     story!(visitors_configure_themselves, ["curl", "ip", "ping"]).told_in(&[Family::Ipv6]),
+    story!(
+        plain_sessions_end_with_a_move,
+        ["curl", "iperf3", "ip", "ssh", "ssh-keygen", "sshd"]
+    )
+    .told_in(&Family::ALL),
     story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(curl_survives_ten_moves, ["curl"]),
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
