@@ -64,13 +64,17 @@ const BOOK: &[StoryEntry] = &[
         the_lab_is_a_small_internet,
         ["ping", "curl", "tcpdump", "tshark"]
     )
-    .told_in(&Family::ALL),
-    story!(visitors_configure_themselves, ["curl", "ip", "ping"]).told_in(&[Family::Ipv6]),
+    .told_in(&Family::ALL)
+    .only(&[Backend::Userspace]),
+    story!(visitors_configure_themselves, ["curl", "ip", "ping"])
+        .told_in(&[Family::Ipv6])
+        .only(&[Backend::Userspace]),
     story!(
         plain_sessions_end_with_a_move,
         ["curl", "iperf3", "ip", "ssh", "ssh-keygen", "sshd"]
     )
-    .told_in(&Family::ALL),
+    .told_in(&Family::ALL)
+    .only(&[Backend::Userspace]),
     story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(curl_survives_ten_moves, ["curl"]),
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
