@@ -137,10 +137,11 @@ impl Daemon {
         }
 
         let signalling = Signalling::home_agent(Some(ipv4), None)?;
+        let pools = config.pool.ipv4.iter().copied().map(Into::into).collect();
         let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config {
             backend: status::backend_choice(config.backend),
             correspondents: Some(correspondents),
-            ..dataplane::home_agent::Config::new(ipv4, config.pool.ipv4.clone())
+            ..dataplane::home_agent::Config::new(ipv4, pools)
         })
         .await?;
 

@@ -84,9 +84,19 @@ pub enum Error {
         /// The routing table.
         table: u32,
     },
-    /// The data path carries IPv4 only.
-    #[error("{0} is not an IPv4 address, and only IPv4 is carried")]
+    /// The kernel backend carries IPv4 only.
+    #[error("the kernel backend carries IPv4 only, and {0} is not")]
     NotIpv4(IpAddr),
+    /// A correspondent is of another family than the home address.
+    #[error(
+        "{correspondent} can't be reached from {home_address}: it is of the other family of IP"
+    )]
+    OtherFamily {
+        /// The home address of the tunnel.
+        home_address: HomeAddress,
+        /// The correspondent.
+        correspondent: IpNet,
+    },
     /// A device that must exist does not.
     #[error("there is no device {0}")]
     NoDevice(String),

@@ -1,24 +1,24 @@
 //! The data path of a home agent, as its daemon holds it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipnet::{IpNet, Ipv4Net};
-use mobility_protocol::{DataplaneChange, HomeAddress};
+use ipnet::IpNet;
+use mobility_protocol::{DataplaneChange, Family, HomeAddress};
 use tokio::sync::Mutex;
 
 use crate::error::Errors;
 use crate::kernel::{self, HomeAgentConfig, HomeAgentTunnels};
-use crate::netlink::home_agent::{Routes, enable_forwarding};
+use crate::netlink::forwarding::Forwarding;
+use crate::netlink::home_agent::Routes;
 use crate::netlink::monitor::Monitor;
-use crate::netlink::sysctl::Setting;
 use crate::netlink::{Netlink, Repair};
 use crate::userspace::{self, Role, Traffic, UserspaceConfig};
 use crate::{
-    BackendChoice, Carrier, Chosen, DEFAULT_TUNNEL_MTU, Error, Failure, HOME_AGENT_DEVICE,
-    privileges,
+    Addresses, BackendChoice, Carrier, Chosen, DEFAULT_TUNNEL_MTU, Error, Failure,
+    HOME_AGENT_DEVICE, privileges,
 };
 
 /// How much longer than looking for lost routes took nobody looks again.
@@ -29,10 +29,10 @@ const REST: u32 = 50;
 pub struct Config {
     /// Which backend to take.
     pub backend: BackendChoice,
-    /// The home agent's address, which tunnelled packets are sent to and from.
-    pub address: Ipv4Addr,
+    /// The home agent's addresses, which tunnelled packets are sent to and from.
+    pub addresses: Addresses,
     /// The prefixes home addresses come from.
-    pub pools: Vec<Ipv4Net>,
+    pub pools: Vec<IpNet>,
     /// The peers of all bindings, as far as they are known beforehand: it saves time at the first one.
     pub correspondents: Option<Arc<[IpNet]>>,
     /// The name of the tunnel device.
@@ -44,10 +44,10 @@ pub struct Config {
 impl Config {
     /// The usual device and MTU.
     #[must_use]
-    pub fn new(address: Ipv4Addr, pools: Vec<Ipv4Net>) -> Self {
+    pub fn new(addresses: impl Into<Addresses>, pools: Vec<IpNet>) -> Self {
         Self {
             backend: BackendChoice::Auto,
-            address,
+            addresses: addresses.into(),
             pools,
             correspondents: None,
             device: HOME_AGENT_DEVICE.to_owned(),
@@ -73,7 +73,7 @@ enum Backend {
     Kernel {
         tunnels: Arc<HomeAgentTunnels>,
         filter: kernel::Keeper,
-        enabled_forwarding: bool,
+        enabled_forwarding: Option<Forwarding>,
     },
     Userspace {
         tunnels: userspace::Backend,
@@ -113,21 +113,16 @@ impl HomeAgentDataplane {
     /// is left behind but what a former run left.
     pub async fn start(config: Config) -> Result<Self, Error> {
         privileges::check()?;
-        let kernel = HomeAgentConfig {
-            device: config.device.clone(),
-            mtu: config.mtu,
-            address: config.address,
-            pools: config.pools.clone(),
-            correspondents: config.correspondents.clone(),
-        };
-        let chosen = config
-            .backend
-            .resolve(|| kernel::probe_home_agent(&kernel))?;
+        let kernel = in_kernel(&config);
+        let chosen = config.backend.resolve(|| match &kernel {
+            Ok(kernel) => kernel::probe_home_agent(kernel),
+            Err(address) => Err(Error::NotIpv4(*address)),
+        })?;
         let netlink = Netlink::open()?;
         let monitor = Monitor::start(netlink.clone(), config.device.clone())?;
-        let (backend, repair) = match chosen.carrier {
-            Carrier::Kernel => {
-                let enabled_forwarding = enable_forwarding()?;
+        let (backend, repair) = match (chosen.carrier, kernel) {
+            (Carrier::Kernel, Ok(kernel)) => {
+                let enabled_forwarding = Forwarding::enable(Family::Ipv4)?;
                 let tunnels = Arc::new(HomeAgentTunnels::start(kernel)?);
                 let repair = {
                     let tunnels = Arc::clone(&tunnels);
@@ -154,7 +149,8 @@ impl HomeAgentDataplane {
                 };
                 (backend, repair)
             }
-            Carrier::Userspace => {
+            (Carrier::Kernel, Err(address)) => return Err(Error::NotIpv4(address)),
+            (Carrier::Userspace, _) => {
                 kernel::remove_home_agent_leftovers(&config.device)?;
                 let routes = Routes::new(netlink, config.pools.clone());
                 let (tunnels, routes) = serve_in_userspace(routes, &config).await?;
@@ -275,8 +271,8 @@ impl HomeAgentDataplane {
             } => {
                 filter.stop().await;
                 errors.note(tunnels.shutdown());
-                if enabled_forwarding {
-                    errors.note(Setting::ipv4_forwarding().set("0"));
+                if let Some(enabled) = enabled_forwarding {
+                    errors.note(enabled.restore());
                 }
             }
             Backend::Userspace { tunnels, routes } => {
@@ -286,6 +282,30 @@ impl HomeAgentDataplane {
         }
         errors.into_result()
     }
+}
+
+/// What the kernel backend must know, or the address it can't carry.
+fn in_kernel(config: &Config) -> Result<HomeAgentConfig, IpAddr> {
+    let ipv6 = config.addresses.ipv6.map(IpAddr::V6);
+    let address = match (ipv6, config.addresses.ipv4) {
+        (None, Some(address)) => address,
+        (ipv6, _) => return Err(ipv6.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
+    };
+    let ipv4_net = |pool: &IpNet| match pool {
+        IpNet::V4(pool) => Ok(*pool),
+        IpNet::V6(pool) => Err(IpAddr::V6(pool.addr())),
+    };
+    Ok(HomeAgentConfig {
+        device: config.device.clone(),
+        mtu: config.mtu,
+        address,
+        pools: config
+            .pools
+            .iter()
+            .map(ipv4_net)
+            .collect::<Result<_, _>>()?,
+        correspondents: config.correspondents.clone(),
+    })
 }
 
 async fn serve_in_userspace(
@@ -311,7 +331,7 @@ async fn start_in_userspace(
         UserspaceConfig {
             device: config.device.clone(),
             mtu: config.mtu,
-            local: config.address.into(),
+            local: config.addresses,
         },
     )?;
     if let Err(error) = routes.prepare(&config.device, config.mtu).await {

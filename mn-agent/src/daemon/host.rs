@@ -13,10 +13,8 @@ impl Daemon {
     pub(super) async fn look_at_paths(&mut self) {
         match self.dataplane.monitor().local_addresses().await {
             Ok(addresses) => {
-                let addresses: BTreeSet<IpAddr> = addresses
-                    .into_iter()
-                    .map(|local| local.address.into())
-                    .collect();
+                let addresses: BTreeSet<IpAddr> =
+                    addresses.into_iter().map(|local| local.address).collect();
                 self.machine.handle_local_addresses(addresses);
             }
             Err(error) => self.netlink_failed(&error),

@@ -282,7 +282,8 @@ impl State {
         &mut self,
         present: &[netlink_packet_route::route::RouteMessage],
     ) -> Result<usize, Error> {
-        let mut missing: BTreeSet<Route> = unreachable_routes(&self.config.pools).collect();
+        let pools: Vec<_> = self.config.pools.iter().copied().map(IpNet::V4).collect();
+        let mut missing: BTreeSet<Route> = unreachable_routes(&pools).collect();
         let mut surplus = Vec::new();
         for message in present {
             if !Route::from_message(message).is_some_and(|route| missing.remove(&route)) {

@@ -129,7 +129,7 @@ impl Wrap {
 
 /// Everything of ours in the main table.
 pub(super) fn list(channel: &mut Channel) -> Result<Present, Error> {
-    let mut question = route_dump();
+    let mut question = route_dump(mobility_protocol::Family::Ipv4);
     question.header.table = RouteHeader::RT_TABLE_MAIN;
     let question = Message::route(&RouteNetlinkMessage::GetRoute(question), 0);
     let mut present = Present::default();

@@ -7,12 +7,13 @@
 //! Reverse path filtering needs no change here: the way back to a home address is the tunnel
 //! device, which is where packets from it come in.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use mobility_protocol::Family;
 
 use super::Netlink;
-use super::messages::{MAIN_TABLE, Route, RouteKind};
+use super::forwarding::Forwarding;
+use super::messages::{MAIN_TABLE, Route, RouteKind, device_metric};
 use super::reconcile::{Surplus, Tables};
-use super::sysctl::Setting;
 use crate::Error;
 use crate::error::Errors;
 
@@ -23,25 +24,26 @@ pub const UNREACHABLE_METRIC: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct Routes {
     netlink: Netlink,
-    pools: Vec<Ipv4Net>,
+    pools: Vec<IpNet>,
     /// The device the pool is led to, and its MTU, from [`Routes::prepare`] to [`Routes::remove`].
     service: Option<(String, u16)>,
     /// Whether [`Routes::guard`] was called, and [`Routes::remove`] was not.
     guarding: bool,
-    enabled_forwarding: bool,
+    /// The families that this host did not forward before.
+    enabled_forwarding: Vec<Forwarding>,
 }
 
 impl Routes {
     /// Nothing is touched yet.
     #[must_use]
-    pub fn new(netlink: Netlink, pools: impl IntoIterator<Item = Ipv4Net>) -> Self {
+    pub fn new(netlink: Netlink, pools: impl IntoIterator<Item = IpNet>) -> Self {
         let pools = pools.into_iter().map(|pool| pool.trunc()).collect();
         Self {
             netlink,
             pools,
             service: None,
             guarding: false,
-            enabled_forwarding: false,
+            enabled_forwarding: Vec::new(),
         }
     }
 
@@ -56,7 +58,15 @@ impl Routes {
         self.netlink
             .reconcile(&[MAIN_TABLE], &self.tables(None), Surplus::Remove)
             .await?;
-        self.enabled_forwarding |= enable_forwarding()?;
+        for family in [Family::Ipv4, Family::Ipv6] {
+            if self
+                .pools
+                .iter()
+                .any(|pool| Family::of(pool.addr()) == family)
+            {
+                self.enabled_forwarding.extend(Forwarding::enable(family)?);
+            }
+        }
         Ok(())
     }
 
@@ -90,8 +100,8 @@ impl Routes {
                 .reconcile(&[MAIN_TABLE], &nothing, Surplus::Remove)
                 .await,
         );
-        if std::mem::take(&mut self.enabled_forwarding) {
-            errors.note(Setting::ipv4_forwarding().set("0"));
+        for enabled in std::mem::take(&mut self.enabled_forwarding) {
+            errors.note(enabled.restore());
         }
         errors.into_result()
     }
@@ -134,7 +144,8 @@ impl Routes {
             self.pools.iter().map(move |&destination| Route {
                 table: MAIN_TABLE,
                 destination,
-                metric: 0,
+                unset_source: false,
+                metric: device_metric(Family::of(destination.addr())),
                 kind: RouteKind::Device {
                     index,
                     source: None,
@@ -149,27 +160,12 @@ impl Routes {
 }
 
 /// What says "unreachable" for each pool as long as nothing else leads there.
-pub(crate) fn unreachable_routes(pools: &[Ipv4Net]) -> impl Iterator<Item = Route> {
+pub(crate) fn unreachable_routes(pools: &[IpNet]) -> impl Iterator<Item = Route> {
     pools.iter().map(|pool| Route {
         table: MAIN_TABLE,
         destination: pool.trunc(),
+        unset_source: false,
         metric: UNREACHABLE_METRIC,
         kind: RouteKind::Unreachable,
     })
-}
-
-/// Makes this host forward IPv4; tells whether it did not.
-///
-/// # Errors
-/// [`Error::Sysctl`].
-pub(crate) fn enable_forwarding() -> Result<bool, Error> {
-    let enabled = Setting::ipv4_forwarding().set("1")?;
-    if enabled {
-        tracing::warn!(
-            "net.ipv4.ip_forward was 0, and a home agent forwards packets: it is 1 until this \
-             daemon stops, and stays 1 if the daemon is killed. To keep it, put \
-             \"net.ipv4.ip_forward = 1\" into /etc/sysctl.d/50-chad.conf"
-        );
-    }
-    Ok(enabled)
 }

@@ -1,15 +1,18 @@
 //! Kernel messages, built by pure functions.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use mobility_protocol::Family;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
+};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
 use crate::{ADDRESS_LABEL, FWMARK, ROUTE_PROTOCOL};
 
@@ -26,7 +29,10 @@ pub(crate) const LOOPBACK_INDEX: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Route {
     pub(crate) table: u32,
-    pub(crate) destination: Ipv4Net,
+    pub(crate) destination: IpNet,
+    /// Of IPv6: for packets without a source only. (Rules of IPv6 don't match an unset source, but
+    /// routes do.)
+    pub(crate) unset_source: bool,
     /// Lower is preferred.
     pub(crate) metric: u32,
     pub(crate) kind: RouteKind,
@@ -36,17 +42,23 @@ pub(crate) struct Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RouteKind {
     /// It leads to a device; sockets with no source yet take `source`.
-    Device {
-        index: u32,
-        source: Option<Ipv4Addr>,
-    },
+    Device { index: u32, source: Option<IpAddr> },
     /// It ends with "host unreachable".
     Unreachable,
+}
+
+/// The metric of routes to a device: in IPv6 the kernel makes 1024 out of none.
+pub(crate) const fn device_metric(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => 0,
+        Family::Ipv6 => 1024,
+    }
 }
 
 /// A rule of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rule {
+    pub(crate) family: Family,
     /// Lower is asked first.
     pub(crate) preference: u32,
     pub(crate) selector: Selector,
@@ -60,8 +72,13 @@ pub(crate) enum Selector {
     All,
     /// Packets that carry [`FWMARK`].
     Marked,
-    /// Packets of this host (not forwarded ones) with this source; 0.0.0.0 is a source not chosen yet.
-    LocalSource(Ipv4Addr),
+    /// Packets of this host (not forwarded ones).
+    Local,
+    /// Packets of this host with this source; 0.0.0.0 is a source not chosen yet.
+    LocalSource(IpAddr),
+    /// Packets of this host with this source, and those for which the kernel would choose it where
+    /// the rule leads (IPv6 only).
+    LocalChoice(IpAddr),
 }
 
 /// What a rule does.
@@ -76,27 +93,38 @@ pub(crate) enum Action {
 }
 
 impl Route {
+    pub(crate) fn family(&self) -> Family {
+        Family::of(self.destination.addr())
+    }
+
     pub(crate) fn message(&self) -> RouteMessage {
         let mut message = RouteMessage::default();
         message.header = RouteHeader {
-            address_family: AddressFamily::Inet,
+            address_family: address_family(self.family()),
             destination_prefix_length: self.destination.prefix_len(),
             table: u8::try_from(self.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC),
             protocol: RouteProtocol::Other(ROUTE_PROTOCOL),
             ..RouteHeader::default()
         };
         message.attributes = vec![
-            RouteAttribute::Destination(RouteAddress::Inet(self.destination.network())),
+            RouteAttribute::Destination(route_address(self.destination.network())),
             RouteAttribute::Table(self.table),
             RouteAttribute::Priority(self.metric),
         ];
+        if self.unset_source {
+            message.header.source_prefix_length = 128;
+            let unset = RouteAddress::Inet6(Ipv6Addr::UNSPECIFIED);
+            message.attributes.push(RouteAttribute::Source(unset));
+        }
         match self.kind {
             RouteKind::Device { index, source } => {
                 message.header.kind = RouteType::Unicast;
-                message.header.scope = RouteScope::Link;
+                message.header.scope = match self.family() {
+                    Family::Ipv4 => RouteScope::Link,
+                    Family::Ipv6 => RouteScope::Universe,
+                };
                 message.attributes.push(RouteAttribute::Oif(index));
-                let source =
-                    source.map(|source| RouteAttribute::PrefSource(RouteAddress::Inet(source)));
+                let source = source.map(|source| RouteAttribute::PrefSource(route_address(source)));
                 message.attributes.extend(source);
             }
             RouteKind::Unreachable => {
@@ -109,7 +137,8 @@ impl Route {
 
     /// The route a message describes; `None` when no route of ours looks like that.
     pub(crate) fn from_message(message: &RouteMessage) -> Option<Self> {
-        let mut destination = Ipv4Addr::UNSPECIFIED;
+        let mut destination = unspecified(family_of(message.header.address_family)?);
+        let mut unset_source = false;
         let mut table = u32::from(message.header.table);
         let (mut metric, mut index, mut source) = (0, None, None);
         for attribute in &message.attributes {
@@ -118,11 +147,15 @@ impl Route {
                 reason = "the enum is open; other attributes say nothing about our routes"
             )]
             match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(value)) => destination = *value,
+                RouteAttribute::Destination(value) => destination = ip_address(value)?,
+                RouteAttribute::Source(value) => {
+                    unset_source = message.header.source_prefix_length == 128
+                        && *value == RouteAddress::Inet6(Ipv6Addr::UNSPECIFIED);
+                }
                 RouteAttribute::Table(value) => table = *value,
                 RouteAttribute::Priority(value) => metric = *value,
                 RouteAttribute::Oif(value) => index = Some(*value),
-                RouteAttribute::PrefSource(RouteAddress::Inet(value)) => source = Some(*value),
+                RouteAttribute::PrefSource(value) => source = Some(ip_address(value)?),
                 RouteAttribute::Gateway(_) | RouteAttribute::MultiPath(_) => return None,
                 _ => {}
             }
@@ -132,10 +165,14 @@ impl Route {
             (RouteType::Unreachable, _) => RouteKind::Unreachable,
             _ => return None,
         };
+        if message.header.source_prefix_length != 0 && !unset_source {
+            return None;
+        }
         let length = message.header.destination_prefix_length;
         Some(Self {
             table,
-            destination: Ipv4Net::new(destination, length).ok()?,
+            destination: IpNet::new(destination, length).ok()?,
+            unset_source,
             metric,
             kind,
         })
@@ -145,7 +182,7 @@ impl Route {
 impl Rule {
     pub(crate) fn message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
-        message.header.family = AddressFamily::Inet;
+        message.header.family = address_family(self.family);
         message.attributes = vec![
             RuleAttribute::Priority(self.preference),
             RuleAttribute::Protocol(RouteProtocol::Other(ROUTE_PROTOCOL)),
@@ -156,15 +193,17 @@ impl Rule {
                 message.attributes.push(RuleAttribute::FwMark(FWMARK));
                 message.attributes.push(RuleAttribute::FwMask(u32::MAX));
             }
+            Selector::Local => message.attributes.push(of_this_host()),
             Selector::LocalSource(source) => {
-                message.header.src_len = 32;
-                message
-                    .attributes
-                    .push(RuleAttribute::Source(IpAddr::V4(source)));
-                // The kernel routes what this host sends as if it came in by the loopback device.
-                message
-                    .attributes
-                    .push(RuleAttribute::Iifname(LOOPBACK.to_owned()));
+                message.header.src_len = host_length(source);
+                message.attributes.push(RuleAttribute::Source(source));
+                message.attributes.push(of_this_host());
+            }
+            Selector::LocalChoice(source) => {
+                message.header.src_len = host_length(source);
+                message.header.flags = RuleFlags::from_bits_retain(FIND_SOURCE);
+                message.attributes.push(RuleAttribute::Source(source));
+                message.attributes.push(of_this_host());
             }
         }
         match self.action {
@@ -195,7 +234,7 @@ impl Rule {
             match attribute {
                 RuleAttribute::Priority(value) => preference = *value,
                 RuleAttribute::FwMark(value) => mark = Some(*value),
-                RuleAttribute::Source(IpAddr::V4(value)) => source = Some(*value),
+                RuleAttribute::Source(value) => source = Some(*value),
                 RuleAttribute::Iifname(name) => local = name == LOOPBACK,
                 RuleAttribute::Table(value) => table = *value,
                 RuleAttribute::Goto(value) => goto = Some(*value),
@@ -203,10 +242,17 @@ impl Rule {
                 _ => {}
             }
         }
-        let selector = match (mark, source, message.header.src_len, local) {
-            (Some(FWMARK), None, 0, false) => Selector::Marked,
-            (None, Some(source), 32, true) => Selector::LocalSource(source),
-            (None, None, 0, false) => Selector::All,
+        let family = family_of(message.header.family)?;
+        let length = message.header.src_len;
+        let choice = message.header.flags.bits() & FIND_SOURCE != 0;
+        let selector = match (mark, source, local) {
+            (Some(FWMARK), None, false) => Selector::Marked,
+            (None, Some(source), true) if length == host_length(source) => match choice {
+                true => Selector::LocalChoice(source),
+                false => Selector::LocalSource(source),
+            },
+            (None, None, true) => Selector::Local,
+            (None, None, false) => Selector::All,
             _ => return None,
         };
         let action = match (message.header.action, goto) {
@@ -216,6 +262,7 @@ impl Rule {
             _ => return None,
         };
         Some(Self {
+            family,
             preference,
             selector,
             action,
@@ -223,28 +270,88 @@ impl Rule {
     }
 }
 
-/// All IPv4 routes of ours, in every table: under strict checking the kernel filters by protocol.
-pub(crate) fn route_dump() -> RouteMessage {
+/// `FIB_RULE_FIND_SADDR`: a packet without a source matches as well, if the kernel would choose a
+/// matching one.
+const FIND_SOURCE: u32 = 0x1_0000;
+
+/// The kernel routes what this host sends as if it came in by the loopback device.
+fn of_this_host() -> RuleAttribute {
+    RuleAttribute::Iifname(LOOPBACK.to_owned())
+}
+
+const fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::Ipv4 => AddressFamily::Inet,
+        Family::Ipv6 => AddressFamily::Inet6,
+    }
+}
+
+fn family_of(family: AddressFamily) -> Option<Family> {
+    if family == AddressFamily::Inet {
+        Some(Family::Ipv4)
+    } else if family == AddressFamily::Inet6 {
+        Some(Family::Ipv6)
+    } else {
+        None
+    }
+}
+
+fn route_address(address: IpAddr) -> RouteAddress {
+    match address {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    }
+}
+
+/// The address in a route's attribute, if it is one of IP.
+pub(crate) fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
+    if let RouteAddress::Inet(address) = address {
+        Some(IpAddr::V4(*address))
+    } else if let RouteAddress::Inet6(address) = address {
+        Some(IpAddr::V6(*address))
+    } else {
+        None
+    }
+}
+
+const fn unspecified(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// The length of the prefix that is this address alone.
+const fn host_length(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// All routes of ours of a family, in every table: under strict checking the kernel filters by
+/// protocol.
+pub(crate) fn route_dump(family: Family) -> RouteMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    message.header.address_family = address_family(family);
     message.header.protocol = RouteProtocol::Other(ROUTE_PROTOCOL);
     message
 }
 
-/// All IPv4 rules.
-pub(crate) fn rule_dump() -> RuleMessage {
+/// All rules of a family.
+pub(crate) fn rule_dump(family: Family) -> RuleMessage {
     let mut message = RuleMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = address_family(family);
     message
 }
 
 /// How the kernel would reach `destination` for a packet of ours.
-pub(crate) fn route_question(destination: Ipv4Addr) -> RouteMessage {
+pub(crate) fn route_question(destination: IpAddr) -> RouteMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    message.header.destination_prefix_length = 32;
+    message.header.address_family = address_family(Family::of(destination));
+    message.header.destination_prefix_length = host_length(destination);
     message.attributes = vec![
-        RouteAttribute::Destination(RouteAddress::Inet(destination)),
+        RouteAttribute::Destination(route_address(destination)),
         RouteAttribute::Mark(FWMARK),
     ];
     message
@@ -270,34 +377,56 @@ pub(crate) fn link_up(index: u32, mtu: u16) -> LinkMessage {
     message
 }
 
-/// A home address on the loopback device. The scope keeps the kernel from choosing it by itself as
-/// the source of packets that leave by a device without an address; a route may still name it.
-pub(crate) fn home_address(address: Ipv4Addr) -> AddressMessage {
+/// A home address on an interface.
+///
+/// IPv4: the scope keeps the kernel from choosing it by itself as the source of packets that leave by
+/// a device without an address; a route may still name it.
+///
+/// IPv6: it is deprecated, so that any other address is chosen before it; nobody on the device's link
+/// could have it too; and it brings no route.
+pub(crate) fn home_address(address: IpAddr, interface: u32) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = 32;
-    message.header.scope = AddressScope::Link;
-    message.header.index = LOOPBACK_INDEX;
+    message.header.family = address_family(Family::of(address));
+    message.header.prefix_len = host_length(address);
+    message.header.index = interface;
     message.attributes = vec![
-        AddressAttribute::Local(IpAddr::V4(address)),
-        AddressAttribute::Address(IpAddr::V4(address)),
-        AddressAttribute::Label(ADDRESS_LABEL.to_owned()),
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(address),
     ];
+    match address {
+        IpAddr::V4(_) => {
+            message.header.scope = AddressScope::Link;
+            let label = AddressAttribute::Label(ADDRESS_LABEL.to_owned());
+            message.attributes.push(label);
+        }
+        IpAddr::V6(_) => {
+            let mut lifetimes = CacheInfo::default();
+            lifetimes.ifa_valid = u32::MAX;
+            message.attributes.extend([
+                AddressAttribute::CacheInfo(lifetimes),
+                AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute),
+                AddressAttribute::Protocol(AddressProtocol::Other(ROUTE_PROTOCOL)),
+            ]);
+        }
+    }
     message
 }
 
-pub(crate) fn address_dump(interface: Option<u32>) -> AddressMessage {
+/// The addresses of a family on one interface, or on all.
+pub(crate) fn address_dump(family: Family, interface: Option<u32>) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = address_family(family);
     message.header.index = interface.unwrap_or(0);
     message
 }
 
-/// Whether an address is ours.
+/// Whether an address is ours: of IPv4 by its label, of IPv6 by its protocol, which Linux before 5.18
+/// does not keep. There it is ours by standing on our device.
 pub(crate) fn address_is_ours(message: &AddressMessage) -> bool {
-    message.attributes.iter().any(
-        |attribute| matches!(attribute, AddressAttribute::Label(label) if label == ADDRESS_LABEL),
-    )
+    message.attributes.iter().any(|attribute| {
+        matches!(attribute, AddressAttribute::Label(label) if label == ADDRESS_LABEL)
+            || *attribute == AddressAttribute::Protocol(AddressProtocol::Other(ROUTE_PROTOCOL))
+    })
 }
 
 /// Whether a route is ours.

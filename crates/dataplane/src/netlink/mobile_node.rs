@@ -8,8 +8,15 @@
 //! | [`MARKED_PREFERENCE`] | `fwmark` ours: main table | our own packets go by the access network |
 //! | [`MARKED_SKIP_PREFERENCE`] | `fwmark` ours: go to [`END_PREFERENCE`] | where main has no route, the host's further rules answer, never our capture |
 //! | [`HOME_ADDRESS_PREFERENCE`] | `from` each home address: [`HOME_ADDRESS_TABLE`] | correspondents by the tunnel, everything else `unreachable`: a home address never leaks |
-//! | [`CAPTURE_PREFERENCE`] | `from 0.0.0.0/32`: [`CAPTURE_TABLE`] | sockets with no source yet take the home address toward a correspondent |
+//! | [`CAPTURE_PREFERENCE`] | IPv4: `from 0.0.0.0/32`: [`CAPTURE_TABLE`]. IPv6: every packet, but the routes of the table are `from ::/128` | sockets with no source yet take the home address toward a correspondent |
+//! | [`CHOICE_PREFERENCE`] | IPv6: `from` each home address, or nothing yet and the kernel would choose it: [`HOME_ADDRESS_TABLE`] | on a host without another address the kernel would take the home address toward anybody |
 //! | [`END_PREFERENCE`] | nothing | where marked packets go on |
+//!
+//! Why IPv6 differs: a rule of IPv6 with a source prefix does not match a packet without a source,
+//! while a route does (`CONFIG_IPV6_SUBTREES`, which the distributions' kernels have). And the scope
+//! of an IPv6 address follows from the address, so it can't be narrowed as on IPv4 to keep the kernel
+//! from choosing it: it is deprecated, so any other address is chosen before it, and the rule of
+//! [`CHOICE_PREFERENCE`] (`FIB_RULE_FIND_SADDR`) stops what is left, where there is none.
 //!
 //! The rules that look at the source hold for this host's own packets (`iif lo`), so forwarded
 //! traffic is left alone. Sockets that have a source keep it: TCP sessions, and UDP sockets that are
@@ -17,9 +24,11 @@
 //! chooses per packet, and moves. One rule and a route per correspondent do the same as a rule per
 //! correspondent, and the number of rules that every packet of the host passes stays the same.
 //!
-//! Home addresses stand on the loopback device, and so outlive the tunnel device, which vanishes
-//! with the agent's process. When the agent dies, the routes through the device are gone before
-//! anybody can see the process dead: new sockets connect plainly at once. Sessions keep a valid
+//! Home addresses of IPv4 stand on the loopback device, and so outlive the tunnel device, which
+//! vanishes with the agent's process. The kernel sends nothing from an IPv4 address that it does not
+//! have. From an IPv6 address it does, so there a session needs no more than its rule, and the home
+//! address stands on the tunnel device: when nobody looks after it, nobody can take it. When the agent dies, the routes through the device are gone before
+//! anybody can see the process dead: new sockets connect plainly at once. Sessions keep their
 //! source; their packets meet the `unreachable` end and wait. The next start makes the device again,
 //! and [`Routes::install`] the routes.
 //!
@@ -30,16 +39,16 @@
 mod claims;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
-use mobility_protocol::{HomeAddress, Tunnel};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use mobility_protocol::{Family, HomeAddress, Tunnel};
 
 use self::claims::{Claim, Claims};
-use super::messages::{Action, LOOPBACK_INDEX, MAIN_TABLE, Route, RouteKind, Rule, Selector};
+use super::messages::{Action, MAIN_TABLE, Route, RouteKind, Rule, Selector, device_metric};
 use super::reconcile::{Surplus, Tables};
 use super::sysctl::Setting;
-use super::{Link, Netlink};
+use super::{Link, LocalAddress, Netlink};
 use crate::Error;
 use crate::error::Errors;
 
@@ -51,8 +60,10 @@ pub const MARKED_SKIP_PREFERENCE: u32 = 101;
 pub const HOME_ADDRESS_PREFERENCE: u32 = 102;
 /// The rule that sends packets without a source to [`CAPTURE_TABLE`].
 pub const CAPTURE_PREFERENCE: u32 = 103;
+/// The rules of IPv6 that keep the kernel from choosing a home address by itself.
+pub const CHOICE_PREFERENCE: u32 = 104;
 /// The rule at which our own packets go on.
-pub const END_PREFERENCE: u32 = 104;
+pub const END_PREFERENCE: u32 = 105;
 
 /// The routing table of packets from a home address.
 pub const HOME_ADDRESS_TABLE: u32 = 4340;
@@ -75,6 +86,9 @@ pub struct Routes {
     mtu: u16,
     carried: Option<Carried>,
     claims: Claims,
+    /// Whether the standing rules of IPv6 are wanted: from the first binding of IPv6 to
+    /// [`Routes::cleanup`]. A host that has IPv6 disabled could not have them all.
+    ipv6: bool,
 }
 
 /// By which devices packets go, from [`Routes::prepare`] or [`Routes::prepare_rules`] to
@@ -97,11 +111,13 @@ impl Routes {
             mtu,
             carried: None,
             claims: Claims::default(),
+            ipv6: false,
         }
     }
 
     /// What precedes the first binding: the device is up with its settings, and the rules that don't
-    /// depend on a binding stand. What a former run left stays until [`Routes::settle`].
+    /// depend on a binding stand; those of IPv6 come with the first binding of IPv6. What a former run
+    /// left stays until [`Routes::settle`].
     ///
     /// # Errors
     /// [`Error::NoDevice`] when nobody has made the device, [`Error::Sysctl`], [`Error::Netlink`],
@@ -134,7 +150,7 @@ impl Routes {
     /// Whether [`Routes::install`] would accept this tunnel, without touching anything.
     ///
     /// # Errors
-    /// [`Error::CorrespondentTaken`], [`Error::NotIpv4`].
+    /// [`Error::CorrespondentTaken`], [`Error::OtherFamily`].
     pub fn check(&self, tunnel: &Tunnel) -> Result<(), Error> {
         self.claims.check(tunnel, NO_DEVICE).map(drop)
     }
@@ -145,7 +161,7 @@ impl Routes {
     ///
     /// # Errors
     /// [`Error::CorrespondentTaken`] when another tunnel has one of the correspondents,
-    /// [`Error::NotIpv4`], [`Error::NoDevice`] before [`Routes::prepare`], [`Error::RouteTaken`],
+    /// [`Error::OtherFamily`], [`Error::NoDevice`] before [`Routes::prepare`], [`Error::RouteTaken`],
     /// [`Error::Netlink`], [`Error::Timeout`]. After an error the home address is as it was before.
     pub async fn install(&mut self, tunnel: &Tunnel) -> Result<(), Error> {
         match self.carried {
@@ -163,6 +179,12 @@ impl Routes {
         let before = self.claims.get(tunnel.home_address).cloned();
         if before.as_ref() == Some(&claim) {
             return Ok(());
+        }
+        if claim.address.is_ipv6() && !self.ipv6 {
+            self.ipv6 = true;
+            self.netlink
+                .reconcile(&TABLES, &self.tables(), Surplus::Keep)
+                .await?;
         }
         let result = self.exchange(before.as_ref(), &claim).await;
         if let Err(error) = result {
@@ -198,10 +220,11 @@ impl Routes {
         let mut errors = Errors::default();
         // Before the rule that keeps packets from an address off the access network goes, nothing can
         // be sent from it any longer.
-        let present = self.netlink.addresses(Some(LOOPBACK_INDEX)).await;
+        let present = self.netlink.addresses(None).await;
         for found in errors.note(present).unwrap_or_default() {
-            if found.ours && !self.claims.holds(found.address) {
-                errors.note(self.netlink.remove_home_address(found.address).await);
+            let (address, interface) = (found.address, found.interface);
+            if found.ours && !self.claims.holds(address, interface) {
+                errors.note(self.netlink.remove_home_address(address, interface).await);
             }
         }
         let wanted = if self.carried.is_some() {
@@ -235,13 +258,17 @@ impl Routes {
             }
             Some(Carried::Separately) => self.bring_devices_up().await?,
         }
-        let present = self.netlink.addresses(Some(LOOPBACK_INDEX)).await?;
+        let present = self.netlink.addresses(None).await?;
         let mut errors = Errors::default();
         let mut added = 0;
         for claim in self.claims.iter() {
-            if !present.iter().any(|found| found.address == claim.address) {
-                let address = self.netlink.add_home_address(claim.address).await;
-                added += usize::from(errors.note(address).is_some());
+            let interface = claim.interface();
+            let stands = |found: &LocalAddress| {
+                found.address == claim.address && found.interface == interface
+            };
+            if !present.iter().any(stands) {
+                let address = self.netlink.add_home_address(claim.address, interface);
+                added += usize::from(errors.note(address.await).is_some());
             }
         }
         let tables = self.tables();
@@ -265,6 +292,7 @@ impl Routes {
             errors.note(self.withdraw(&claim).await);
         }
         self.carried = None;
+        self.ipv6 = false;
         errors.note(self.settle().await);
         errors.into_result()
     }
@@ -285,10 +313,19 @@ impl Routes {
             }
         }
         errors.into_result()?;
+        for rule in home_address_rules(after.address) {
+            self.netlink.add_rule(&rule).await?;
+        }
+        let interface = after.interface();
         self.netlink
-            .add_rule(&home_address_rule(after.address))
+            .add_home_address(after.address, interface)
             .await?;
-        self.netlink.add_home_address(after.address).await?;
+        if let Some(before) = before.filter(|before| before.interface() != after.interface()) {
+            let interface = before.interface();
+            self.netlink
+                .remove_home_address(before.address, interface)
+                .await?;
+        }
         for &correspondent in &after.correspondents {
             if kept.is_some_and(|kept| kept.contains(&correspondent)) {
                 continue;
@@ -308,12 +345,15 @@ impl Routes {
             let [_, capture] = correspondent_routes(claim, correspondent);
             errors.note(self.netlink.remove_route(&capture).await);
         }
-        errors.note(self.netlink.remove_home_address(claim.address).await);
+        let interface = claim.interface();
         errors.note(
             self.netlink
-                .remove_rule(&home_address_rule(claim.address))
+                .remove_home_address(claim.address, interface)
                 .await,
         );
+        for rule in home_address_rules(claim.address) {
+            errors.note(self.netlink.remove_rule(&rule).await);
+        }
         for &correspondent in &claim.correspondents {
             let [tunnel, _] = correspondent_routes(claim, correspondent);
             errors.note(self.netlink.remove_route(&tunnel).await);
@@ -324,7 +364,7 @@ impl Routes {
     async fn withdraw_correspondent(
         &self,
         claim: &Claim,
-        correspondent: Ipv4Net,
+        correspondent: IpNet,
     ) -> Result<(), Error> {
         let mut errors = Errors::default();
         for route in correspondent_routes(claim, correspondent).iter().rev() {
@@ -352,12 +392,16 @@ impl Routes {
 
     /// Everything that should stand now.
     fn tables(&self) -> Tables {
+        let families = || {
+            let ipv6 = self.ipv6.then_some(Family::Ipv6);
+            [Family::Ipv4].into_iter().chain(ipv6)
+        };
         let mut tables = Tables {
-            routes: [end_of_home_addresses()].into(),
-            rules: standing_rules().into(),
+            routes: families().map(end_of_home_addresses).collect(),
+            rules: families().flat_map(standing_rules).collect(),
         };
         for claim in self.claims.iter() {
-            tables.rules.insert(home_address_rule(claim.address));
+            tables.rules.extend(home_address_rules(claim.address));
             for &correspondent in &claim.correspondents {
                 tables
                     .routes
@@ -368,13 +412,18 @@ impl Routes {
     }
 }
 
-fn standing_rules() -> [Rule; 4] {
+fn standing_rules(family: Family) -> [Rule; 4] {
     let rule = |preference, selector, action| Rule {
+        family,
         preference,
         selector,
         action,
     };
-    let unset = Selector::LocalSource(Ipv4Addr::UNSPECIFIED);
+    let unset = match family {
+        Family::Ipv4 => Selector::LocalSource(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        // The routes of the table are for packets without a source.
+        Family::Ipv6 => Selector::Local,
+    };
     [
         rule(
             MARKED_PREFERENCE,
@@ -391,30 +440,45 @@ fn standing_rules() -> [Rule; 4] {
     ]
 }
 
-fn home_address_rule(address: Ipv4Addr) -> Rule {
-    Rule {
-        preference: HOME_ADDRESS_PREFERENCE,
-        selector: Selector::LocalSource(address),
+fn home_address_rules(address: IpAddr) -> impl Iterator<Item = Rule> {
+    let family = Family::of(address);
+    let rule = move |preference, selector| Rule {
+        family,
+        preference,
+        selector,
         action: Action::Table(HOME_ADDRESS_TABLE),
-    }
+    };
+    let choice =
+        (family == Family::Ipv6).then(|| rule(CHOICE_PREFERENCE, Selector::LocalChoice(address)));
+    [rule(
+        HOME_ADDRESS_PREFERENCE,
+        Selector::LocalSource(address),
+    )]
+    .into_iter()
+    .chain(choice)
 }
 
-fn end_of_home_addresses() -> Route {
+fn end_of_home_addresses(family: Family) -> Route {
     Route {
         table: HOME_ADDRESS_TABLE,
-        destination: Ipv4Net::default(),
+        destination: match family {
+            Family::Ipv4 => IpNet::V4(Ipv4Net::default()),
+            Family::Ipv6 => IpNet::V6(Ipv6Net::default()),
+        },
+        unset_source: false,
         metric: UNREACHABLE_METRIC,
         kind: RouteKind::Unreachable,
     }
 }
 
 /// The route of packets from the home address, and the one that gives sockets the home address.
-fn correspondent_routes(claim: &Claim, destination: Ipv4Net) -> [Route; 2] {
-    let index = claim.device;
-    let route = |table, source| Route {
+fn correspondent_routes(claim: &Claim, destination: IpNet) -> [Route; 2] {
+    let (index, address) = (claim.device, claim.address);
+    let route = |table, source: Option<IpAddr>| Route {
         table,
         destination,
-        metric: 0,
+        unset_source: source.is_some() && address.is_ipv6(),
+        metric: device_metric(Family::of(address)),
         kind: RouteKind::Device { index, source },
     };
     [

@@ -5,6 +5,7 @@
 //! acknowledgements of requests. Each request is acknowledged and has an end in time.
 
 mod events;
+pub(crate) mod forwarding;
 pub mod home_agent;
 pub(crate) mod messages;
 pub mod mobile_node;
@@ -16,9 +17,11 @@ mod socket_messages;
 pub mod sockets;
 pub(crate) mod sysctl;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use mobility_protocol::Family;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags};
@@ -29,7 +32,9 @@ pub(crate) use repair::Repair;
 pub(crate) use requests::refusal;
 
 use crate::Error;
+use crate::userspace::ipv6_mtu;
 use requests::{Requests, Verb};
+use sysctl::Setting;
 
 /// A socket for questions and changes in the network namespace it was opened in. Clones share it.
 #[derive(Debug, Clone)]
@@ -50,14 +55,15 @@ pub struct Link {
     pub carrier: bool,
 }
 
-/// An IPv4 address of an interface.
+/// An address of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LocalAddress {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The index of its interface.
     pub interface: u32,
-    /// It can be used: duplicate address detection is neither under way nor did it fail.
+    /// It can be used: duplicate address detection is not under way, unless the address is used
+    /// meanwhile (RFC 4429), and did not fail.
     pub usable: bool,
     /// It is a home address that we added.
     pub ours: bool,
@@ -95,20 +101,23 @@ impl Netlink {
             .await
     }
 
-    /// The IPv4 addresses of one interface, or of all.
+    /// The addresses of one interface, or of all.
     ///
     /// # Errors
     /// [`Error::Netlink`], [`Error::Timeout`].
     pub async fn addresses(&self, interface: Option<u32>) -> Result<Vec<LocalAddress>, Error> {
-        let question = RouteNetlinkMessage::GetAddress(messages::address_dump(interface));
-        let answers = self
-            .0
-            .ask("list the addresses", question, Verb::Dump)
-            .await?;
-        let addresses = answers.into_iter().filter_map(local_address);
-        Ok(addresses
-            .filter(|found| interface.is_none_or(|wanted| wanted == found.interface))
-            .collect())
+        let mut addresses = Vec::new();
+        for family in families() {
+            let question =
+                RouteNetlinkMessage::GetAddress(messages::address_dump(family, interface));
+            let answers = self
+                .0
+                .ask("list the addresses", question, Verb::Dump)
+                .await?;
+            addresses.extend(answers.into_iter().filter_map(local_address));
+        }
+        addresses.retain(|found| interface.is_none_or(|wanted| wanted == found.interface));
+        Ok(addresses)
     }
 
     async fn link(
@@ -126,17 +135,24 @@ impl Netlink {
     async fn bring_up(&self, link: &Link, mtu: u16) -> Result<(), Error> {
         let change = RouteNetlinkMessage::SetLink(messages::link_up(link.index, mtu));
         let attempt = format!("bring up {}", link.name);
-        self.0.ask(&attempt, change, Verb::Change).await.map(drop)
+        self.0.ask(&attempt, change, Verb::Change).await?;
+        let ipv6 = Setting::ipv6_device(&link.name, "mtu");
+        // Not while it carries IPv4 alone.
+        match Setting::ipv6_device(&link.name, "disable_ipv6").is("0") {
+            // Going up has made it the device's own.
+            true => ipv6.set(&ipv6_mtu(mtu).to_string()).map(drop),
+            false => Ok(()),
+        }
     }
 
-    async fn add_home_address(&self, address: Ipv4Addr) -> Result<(), Error> {
-        let change = RouteNetlinkMessage::NewAddress(messages::home_address(address));
+    async fn add_home_address(&self, address: IpAddr, interface: u32) -> Result<(), Error> {
+        let change = RouteNetlinkMessage::NewAddress(messages::home_address(address, interface));
         self.ensure(&format!("add the address {address}"), change)
             .await
     }
 
-    async fn remove_home_address(&self, address: Ipv4Addr) -> Result<(), Error> {
-        let change = RouteNetlinkMessage::DelAddress(messages::home_address(address));
+    async fn remove_home_address(&self, address: IpAddr, interface: u32) -> Result<(), Error> {
+        let change = RouteNetlinkMessage::DelAddress(messages::home_address(address, interface));
         self.ensure_gone(&format!("remove the address {address}"), change)
             .await
     }
@@ -156,6 +172,17 @@ impl Netlink {
             other => other.map(drop),
         }
     }
+}
+
+/// The families of IP that this system has.
+fn families() -> impl Iterator<Item = Family> {
+    let ipv6 = has_ipv6().then_some(Family::Ipv6);
+    [Family::Ipv4].into_iter().chain(ipv6)
+}
+
+/// Whether this system has IPv6 at all.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 fn link(message: RouteNetlinkMessage) -> Option<Link> {
@@ -188,18 +215,23 @@ fn local_address(message: RouteNetlinkMessage) -> Option<LocalAddress> {
     };
     let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
     let ours = messages::address_is_ours(&message);
-    let mut address = None;
+    let (mut local, mut address) = (None, None);
     for attribute in message.attributes {
-        if let AddressAttribute::Local(IpAddr::V4(value)) = attribute {
+        if let AddressAttribute::Local(value) = attribute {
+            local = Some(value);
+        } else if let AddressAttribute::Address(value) = attribute {
             address = Some(value);
         } else if let AddressAttribute::Flags(value) = attribute {
             flags = value;
         }
     }
     Some(LocalAddress {
-        address: address?,
+        // The other is the far end of a point-to-point interface, if there is one.
+        address: local.or(address)?,
         interface: message.header.index,
-        usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+        usable: !flags.contains(AddressFlags::Dadfailed)
+            && (!flags.contains(AddressFlags::Tentative)
+                || flags.contains(AddressFlags::Optimistic)),
         ours,
     })
 }

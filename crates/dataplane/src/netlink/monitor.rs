@@ -3,23 +3,24 @@
 //!
 //! The order of reports means nothing: a report says only that it is worth asking again.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use mobility_protocol::{CareOfAddress, HomeAgentAddress, Path};
+use mobility_protocol::{CareOfAddress, Family, HomeAgentAddress, Path};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType,
-};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteType};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::events::{self, Events, Report};
-use super::messages::{LOOPBACK, address_is_ours, route_is_ours, route_question, rule_is_ours};
+use super::messages::{
+    LOOPBACK, address_is_ours, ip_address, route_is_ours, route_question, rule_is_ours,
+};
 use super::requests::Verb;
+use super::sysctl::Setting;
 use super::{LocalAddress, Netlink};
 use crate::Error;
 
@@ -27,6 +28,9 @@ const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV4_ROUTE: u32 = 7;
 const RTNLGRP_IPV4_RULE: u32 = 8;
+const RTNLGRP_IPV6_IFADDR: u32 = 9;
+const RTNLGRP_IPV6_ROUTE: u32 = 11;
+const RTNLGRP_IPV6_RULE: u32 = 19;
 
 /// The kernel's table of its own addresses (`RT_TABLE_LOCAL`).
 const LOCAL_TABLE: u8 = 255;
@@ -63,6 +67,9 @@ impl Monitor {
             RTNLGRP_IPV4_IFADDR,
             RTNLGRP_IPV4_ROUTE,
             RTNLGRP_IPV4_RULE,
+            RTNLGRP_IPV6_IFADDR,
+            RTNLGRP_IPV6_ROUTE,
+            RTNLGRP_IPV6_RULE,
         ];
         let events = Events::open(
             NETLINK_ROUTE,
@@ -105,8 +112,12 @@ impl Monitor {
     /// The way the kernel would now take to a home agent, past our own capture. `None` when there
     /// is none, when the interface has no carrier, or when the home agent is this host.
     ///
+    /// Of several IPv6 addresses the kernel chooses as for any packet (RFC 6724): none that is still
+    /// being tested for duplicates, temporary ones where the host prefers them, deprecated ones last.
+    /// A link-local one would be of no use to the home agent, and is none.
+    ///
     /// # Errors
-    /// [`Error::NotIpv4`], [`Error::Netlink`], [`Error::Timeout`]. That there is no route is no error.
+    /// [`Error::Netlink`], [`Error::Timeout`]. That there is no route is no error.
     pub async fn preferred_path(&self, agent: HomeAgentAddress) -> Result<Option<Path>, Error> {
         let Some(answer) = self.ask_route(agent).await? else {
             return Ok(None);
@@ -114,11 +125,11 @@ impl Monitor {
         let (Some(index), Some(source)) = (answer.interface, answer.source) else {
             return Ok(None);
         };
-        if answer.local || source.is_loopback() || source.is_unspecified() {
+        if answer.local || !can_be_care_of(source) {
             return Ok(None);
         }
         let path = Path {
-            care_of: CareOfAddress(IpAddr::V4(source)),
+            care_of: CareOfAddress(source),
             interface: index,
         };
         Ok(self.is_usable(path).await?.then_some(path))
@@ -130,9 +141,7 @@ impl Monitor {
     /// # Errors
     /// [`Error::Netlink`], [`Error::Timeout`].
     pub async fn is_usable(&self, path: Path) -> Result<bool, Error> {
-        let IpAddr::V4(address) = path.care_of.ip() else {
-            return Ok(false);
-        };
+        let address = path.care_of.ip();
         let Some(link) = self.netlink.link_by_index(path.interface).await? else {
             return Ok(false);
         };
@@ -149,7 +158,7 @@ impl Monitor {
     /// knows; `None` without a route.
     ///
     /// # Errors
-    /// [`Error::NotIpv4`], [`Error::Netlink`], [`Error::Timeout`].
+    /// [`Error::Netlink`], [`Error::Timeout`].
     pub async fn path_mtu(&self, agent: HomeAgentAddress) -> Result<Option<u32>, Error> {
         let Some(answer) = self.ask_route(agent).await? else {
             return Ok(None);
@@ -161,23 +170,30 @@ impl Monitor {
             return Ok(None);
         };
         let link = self.netlink.link_by_index(index).await?;
-        Ok(link.map(|link| link.mtu))
+        Ok(link.map(|link| match agent.family() {
+            Family::Ipv4 => link.mtu,
+            // A router may have advertised less than the link has.
+            Family::Ipv6 => {
+                let advertised = Setting::ipv6_device(&link.name, "mtu").number();
+                advertised.unwrap_or(u32::MAX).min(link.mtu)
+            }
+        }))
     }
 
-    /// The IPv4 addresses of this host, without the home addresses that we added.
+    /// The addresses of this host, without the home addresses that we added.
     ///
     /// # Errors
     /// [`Error::Netlink`], [`Error::Timeout`].
     pub async fn local_addresses(&self) -> Result<Vec<LocalAddress>, Error> {
         let mut addresses = self.netlink.addresses(None).await?;
-        addresses.retain(|found| !found.ours);
+        let device = self.netlink.link_by_name(&self.device).await?;
+        let device = device.map(|device| device.index);
+        addresses.retain(|found| !found.ours && Some(found.interface) != device);
         Ok(addresses)
     }
 
     async fn ask_route(&self, agent: HomeAgentAddress) -> Result<Option<RouteAnswer>, Error> {
-        let IpAddr::V4(address) = agent.ip() else {
-            return Err(Error::NotIpv4(agent.ip()));
-        };
+        let address = agent.ip();
         let question = RouteNetlinkMessage::GetRoute(route_question(address));
         let attempt = format!("ask for the route to {address}");
         match self.netlink.0.ask(&attempt, question, Verb::Get).await {
@@ -234,7 +250,7 @@ impl Losses {
 #[derive(Debug)]
 struct RouteAnswer {
     interface: Option<u32>,
-    source: Option<Ipv4Addr>,
+    source: Option<IpAddr>,
     mtu: Option<u32>,
     /// The address is this host's own.
     local: bool,
@@ -251,8 +267,8 @@ impl From<&RouteMessage> for RouteAnswer {
         for attribute in &message.attributes {
             if let RouteAttribute::Oif(index) = attribute {
                 answer.interface = Some(*index);
-            } else if let RouteAttribute::PrefSource(RouteAddress::Inet(source)) = attribute {
-                answer.source = Some(*source);
+            } else if let RouteAttribute::PrefSource(source) = attribute {
+                answer.source = ip_address(source);
             } else if let RouteAttribute::Metrics(metrics) = attribute {
                 answer.mtu = metrics.iter().find_map(|metric| {
                     if let RouteMetric::Mtu(mtu) = metric {
@@ -265,6 +281,11 @@ impl From<&RouteMessage> for RouteAnswer {
         }
         answer
     }
+}
+
+fn can_be_care_of(address: IpAddr) -> bool {
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    !link_local && !address.is_loopback() && !address.is_unspecified()
 }
 
 /// What a report means to us.

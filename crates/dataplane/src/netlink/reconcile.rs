@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
+use mobility_protocol::Family;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 
-use super::Netlink;
 use super::messages::{self, Route, Rule};
 use super::requests::Verb;
+use super::{Netlink, families};
 use crate::Error;
 use crate::error::Errors;
 
@@ -87,11 +87,14 @@ impl Netlink {
             other => return other.map(drop),
         }
         let mut leftover = None;
-        for message in self.our_routes(&[route.table]).await? {
+        let mut routes = self.routes_of(route.family()).await?;
+        routes.retain(|message| table_of(message) == route.table);
+        for message in routes {
             match Route::from_message(&message) {
                 Some(present) if present == *route => return Ok(()),
                 Some(present)
                     if present.destination == route.destination
+                        && present.unset_source == route.unset_source
                         && present.metric == route.metric =>
                 {
                     leftover = Some(message);
@@ -102,7 +105,7 @@ impl Netlink {
         // A former run's route with the same key but another device or source makes room.
         let Some(leftover) = leftover else {
             return Err(Error::RouteTaken {
-                destination: IpNet::V4(route.destination),
+                destination: route.destination,
                 table: route.table,
             });
         };
@@ -125,7 +128,18 @@ impl Netlink {
     }
 
     async fn our_routes(&self, tables: &[u32]) -> Result<Vec<RouteMessage>, Error> {
-        let question = RouteNetlinkMessage::GetRoute(messages::route_dump());
+        let mut routes = Vec::new();
+        for family in families() {
+            routes.extend(self.routes_of(family).await?);
+        }
+        routes.retain(|route| tables.contains(&table_of(route)));
+        Ok(routes)
+    }
+
+    /// Our routes of a family, in every table. What the kernel has learnt about paths looks like
+    /// routes too, and is not ours.
+    async fn routes_of(&self, family: Family) -> Result<Vec<RouteMessage>, Error> {
+        let question = RouteNetlinkMessage::GetRoute(messages::route_dump(family));
         let answers = self.0.ask("list the routes", question, Verb::Dump).await?;
         let routes = answers.into_iter().filter_map(|answer| {
             if let RouteNetlinkMessage::NewRoute(route) = answer {
@@ -135,7 +149,8 @@ impl Netlink {
             }
         });
         Ok(routes
-            .filter(|route| messages::route_is_ours(route) && tables.contains(&table_of(route)))
+            .filter(messages::route_is_ours)
+            .filter(|route| !route.header.flags.contains(RouteFlags::Cloned))
             .collect())
     }
 
@@ -145,16 +160,20 @@ impl Netlink {
         if tables == [messages::MAIN_TABLE] {
             return Ok(Vec::new());
         }
-        let question = RouteNetlinkMessage::GetRule(messages::rule_dump());
-        let answers = self.0.ask("list the rules", question, Verb::Dump).await?;
-        let rules = answers.into_iter().filter_map(|answer| {
-            if let RouteNetlinkMessage::NewRule(rule) = answer {
-                Some(rule)
-            } else {
-                None
-            }
-        });
-        Ok(rules.filter(messages::rule_is_ours).collect())
+        let mut rules = Vec::new();
+        for family in families() {
+            let question = RouteNetlinkMessage::GetRule(messages::rule_dump(family));
+            let answers = self.0.ask("list the rules", question, Verb::Dump).await?;
+            rules.extend(answers.into_iter().filter_map(|answer| {
+                if let RouteNetlinkMessage::NewRule(rule) = answer {
+                    Some(rule)
+                } else {
+                    None
+                }
+            }));
+        }
+        rules.retain(messages::rule_is_ours);
+        Ok(rules)
     }
 
     async fn delete_route(&self, mut message: RouteMessage) -> Result<(), Error> {
@@ -164,6 +183,7 @@ impl Netlink {
             matches!(
                 attribute,
                 RouteAttribute::Destination(_)
+                    | RouteAttribute::Source(_)
                     | RouteAttribute::Table(_)
                     | RouteAttribute::Priority(_)
                     | RouteAttribute::Oif(_)

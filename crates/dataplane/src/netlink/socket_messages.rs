@@ -2,7 +2,7 @@
 //! a request that lets the kernel filter by local address, and the fixed part of a socket's
 //! description.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use netlink_packet_core::{
     DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
@@ -20,7 +20,8 @@ const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_BC_S_COND: u8 = 7;
 
 const REQUEST_LENGTH: usize = 56;
-const BYTECODE_LENGTH: u8 = 4 + 8 + 4;
+/// The condition without its address.
+const CONDITION_LENGTH: u8 = 4 + 8;
 const DESCRIPTION_LENGTH: usize = 72;
 
 /// A transport protocol whose sockets the kernel can list.
@@ -33,10 +34,10 @@ pub(crate) enum Transport {
 /// Asks for the sockets with one local address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// `AF_INET`, or `AF_INET6` for IPv6 sockets that use a mapped IPv4 address.
+    /// Of the sockets: `AF_INET6` for those of IPv6, also when they use a mapped IPv4 address.
     pub(crate) family: u8,
     pub(crate) transport: Transport,
-    pub(crate) local: Ipv4Addr,
+    pub(crate) local: IpAddr,
 }
 
 /// A socket, as an answer or as the report of its end.
@@ -72,17 +73,22 @@ impl Request {
         let mut octets = vec![self.family, protocol, 0, 0];
         octets.extend_from_slice(&self.states().to_ne_bytes());
         octets.resize(REQUEST_LENGTH, 0);
-        let attribute_length = 4 + u16::from(BYTECODE_LENGTH);
+        let (family, prefix_length, address) = match self.local {
+            IpAddr::V4(local) => (AF_INET, 32, local.octets().to_vec()),
+            IpAddr::V6(local) => (AF_INET6, 128, local.octets().to_vec()),
+        };
+        let condition_length = CONDITION_LENGTH + prefix_length / 8;
+        let attribute_length = 4 + u16::from(condition_length);
         octets.extend_from_slice(&attribute_length.to_ne_bytes());
         octets.extend_from_slice(&INET_DIAG_REQ_BYTECODE.to_ne_bytes());
         // struct inet_diag_bc_op { code, yes, no }
         octets.push(INET_DIAG_BC_S_COND);
-        octets.push(BYTECODE_LENGTH);
-        octets.extend_from_slice(&(u16::from(BYTECODE_LENGTH) + 4).to_ne_bytes());
+        octets.push(condition_length);
+        octets.extend_from_slice(&(u16::from(condition_length) + 4).to_ne_bytes());
         // struct inet_diag_hostcond { family, prefix_len, port, addr }; port -1 is any.
-        octets.extend_from_slice(&[AF_INET, 32, 0, 0]);
+        octets.extend_from_slice(&[family, prefix_length, 0, 0]);
         octets.extend_from_slice(&(-1i32).to_ne_bytes());
-        octets.extend_from_slice(&self.local.octets());
+        octets.extend_from_slice(&address);
         octets
     }
 }
@@ -148,7 +154,7 @@ mod tests {
         let request = Request {
             family: AF_INET,
             transport: Transport::Tcp,
-            local: Ipv4Addr::new(10, 1, 2, 3),
+            local: [10, 1, 2, 3].into(),
         };
         let octets = request.octets();
         assert_eq!(octets[..4], [2, 6, 0, 0]);
@@ -163,10 +169,28 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_address_is_asked_for_in_full() {
+        let local: Ipv6Addr = "2001:db8:4::5".parse().unwrap();
+        let request = Request {
+            family: AF_INET6,
+            transport: Transport::Udp,
+            local: local.into(),
+        };
+        let octets = request.octets();
+        assert_eq!(octets[..4], [10, 17, 0, 0]);
+        let filter = &octets[REQUEST_LENGTH..];
+        assert_eq!(filter[..2], 32u16.to_ne_bytes());
+        assert_eq!((filter.len(), filter[5]), (32, 28));
+        assert_eq!(filter[6..8], 32u16.to_ne_bytes());
+        assert_eq!(filter[8..10], [10, 128]);
+        assert_eq!(filter[16..], local.octets());
+    }
+
+    #[test]
     fn a_mapped_address_is_the_ipv4_address() {
         let mut description = [0; DESCRIPTION_LENGTH];
         description[0] = AF_INET6;
-        let mapped = Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped();
+        let mapped = std::net::Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped();
         description[8..24].copy_from_slice(&mapped.octets());
         let socket = Socket::decode(&description).unwrap();
         assert_eq!(socket.local, IpAddr::from([10, 1, 2, 3]));

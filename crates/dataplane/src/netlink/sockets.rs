@@ -104,13 +104,15 @@ impl Sockets {
     /// Sockets of other protocols, and UDP sockets without an address, show only in the traffic.
     ///
     /// # Errors
-    /// [`Error::NotIpv4`], [`Error::Netlink`], [`Error::Timeout`].
+    /// [`Error::Netlink`], [`Error::Timeout`].
     pub async fn usage(&self, home_address: HomeAddress) -> Result<Usage, Error> {
-        let IpAddr::V4(local) = home_address.ip() else {
-            return Err(Error::NotIpv4(home_address.ip()));
+        let local = home_address.ip();
+        let families: &[u8] = match local {
+            IpAddr::V4(_) => &[AF_INET, AF_INET6],
+            IpAddr::V6(_) => &[AF_INET6],
         };
         let mut usage = Usage::default();
-        for family in [AF_INET, AF_INET6] {
+        for &family in families {
             for transport in [Transport::Tcp, Transport::Udp] {
                 let count = self
                     .count(Request {
@@ -175,7 +177,7 @@ impl Sockets {
             Ok(answers) => Ok(answers
                 .iter()
                 .filter(|answer| {
-                    matches!(answer, SocketMessage::Socket(Socket { local }) if *local == IpAddr::V4(request.local))
+                    matches!(answer, SocketMessage::Socket(Socket { local }) if *local == request.local)
                 })
                 .count()),
             // The kernel has no module to list this protocol; its use still shows in the traffic.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use mobility_protocol::Family;
+
 use crate::Error;
 
 /// A setting below `/proc/sys/net`.
@@ -14,9 +16,27 @@ impl Setting {
         Self(Path::new("/proc/sys/net/ipv4/conf").join(device).join(name))
     }
 
-    /// Whether this host forwards IPv4.
-    pub(crate) fn ipv4_forwarding() -> Self {
-        Self(PathBuf::from("/proc/sys/net/ipv4/ip_forward"))
+    /// A setting of one IPv6 device.
+    pub(crate) fn ipv6_device(device: &str, name: &str) -> Self {
+        Self(Path::new("/proc/sys/net/ipv6/conf").join(device).join(name))
+    }
+
+    /// Whether this host forwards.
+    pub(crate) fn forwarding(family: Family) -> Self {
+        Self(PathBuf::from(match family {
+            Family::Ipv4 => "/proc/sys/net/ipv4/ip_forward",
+            Family::Ipv6 => "/proc/sys/net/ipv6/conf/all/forwarding",
+        }))
+    }
+
+    /// What it holds, if that is a number.
+    pub(crate) fn number(&self) -> Option<u32> {
+        std::fs::read_to_string(&self.0).ok()?.trim().parse().ok()
+    }
+
+    /// Whether it is so.
+    pub(crate) fn is(&self, value: &str) -> bool {
+        std::fs::read_to_string(&self.0).is_ok_and(|present| present.trim() == value)
     }
 
     /// Sets it unless it is so; tells whether it had to.

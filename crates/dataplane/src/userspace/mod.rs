@@ -49,6 +49,11 @@ use socket::Receiver;
 
 use crate::Addresses;
 
+/// The MTU for IPv6 of a tunnel device, given its own.
+pub(crate) fn ipv6_mtu(device: u16) -> u16 {
+    device::mtu(device, Family::Ipv6)
+}
+
 /// Which end of the tunnels this host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

@@ -4,6 +4,7 @@
 
 mod dataplanes;
 mod home_agent_routes;
+mod ipv6_routes;
 mod mobile_node_routes;
 mod monitor;
 mod namespace;

@@ -15,29 +15,34 @@ use socket2::{Domain, Socket, Type};
 use tun_rs::SyncDevice;
 
 use crate::namespace::{
-    ACCESS, CORRESPONDENT, HOME, OTHER, ROUTER, attach, echo, eventually, ip, run, says_back,
-    snapshot, tunnel_device, tunnel_device_holder,
+    ACCESS, ACCESS_6, CORRESPONDENT, HOME, OTHER, OTHER_6, ROUTER, attach, echo, eventually, ip,
+    run, says_back, snapshot, tunnel_device, tunnel_device_holder,
 };
 
-pub(crate) fn tunnel(home_address: Ipv4Addr, correspondents: &[Ipv4Addr]) -> Tunnel {
+pub(crate) fn tunnel<A: Into<IpAddr> + Copy>(home_address: A, correspondents: &[A]) -> Tunnel {
+    let home_address = home_address.into();
     let nets: Arc<[IpNet]> = correspondents
         .iter()
-        .map(|&address| IpNet::from(IpAddr::V4(address)))
+        .map(|&address| IpNet::from(address.into()))
         .collect();
+    let (local, remote, encapsulation) = match home_address {
+        IpAddr::V4(_) => (ACCESS.into(), OTHER.into(), Encapsulation::IpInIp),
+        IpAddr::V6(_) => (ACCESS_6.into(), OTHER_6.into(), Encapsulation::Ip6InIp6),
+    };
     Tunnel {
         home_address: HomeAddress::from(home_address),
         endpoints: TunnelEndpoints {
-            local: ACCESS.into(),
-            remote: OTHER.into(),
+            local,
+            remote,
             interface: None,
         },
         former_remote: None,
-        encapsulation: Encapsulation::IpInIp,
+        encapsulation,
         correspondents: nets,
     }
 }
 
-fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::new(Netlink::open().unwrap(), MOBILE_NODE_DEVICE, 1480)
 }
 

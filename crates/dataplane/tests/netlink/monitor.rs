@@ -145,7 +145,7 @@ fn our_own_doing_is_neither_a_way_out_nor_a_change() {
         assert_eq!(path.unwrap().care_of.ip(), ACCESS);
         let addresses = monitor.local_addresses().await.unwrap();
         let addresses: Vec<_> = addresses.iter().map(|found| found.address).collect();
-        assert!(addresses.contains(&ACCESS) && !addresses.contains(&HOME));
+        assert!(addresses.contains(&ACCESS.into()) && !addresses.contains(&HOME.into()));
         let all = Netlink::open().unwrap().addresses(None).await.unwrap();
         let home = all.iter().find(|found| found.address == HOME).unwrap();
         assert!(home.ours);

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -25,6 +25,12 @@ pub(crate) const CORRESPONDENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub(crate) const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// A home address.
 pub(crate) const HOME: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 9);
+
+pub(crate) const ACCESS_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x10);
+pub(crate) const ROUTER_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+pub(crate) const CORRESPONDENT_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 7);
+pub(crate) const OTHER_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xd, 0, 0, 0, 0, 1);
+pub(crate) const HOME_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 4, 0, 0, 0, 0, 9);
 
 /// Runs a test in a namespace of its own, with a runtime of its own; says so when it can't.
 pub(crate) fn run<F: Future<Output = ()>>(name: &'static str, test: impl FnOnce() -> F + Send) {
@@ -76,9 +82,16 @@ pub(crate) fn ip(arguments: &str) -> String {
 
 /// All that this crate may change, as `ip` shows it.
 pub(crate) fn snapshot() -> String {
-    ["rule", "route show table all", "-o addr", "-o link"]
-        .map(ip)
-        .join("\n")
+    [
+        "rule",
+        "-6 rule",
+        "route show table all",
+        "-6 route show table all",
+        "-o addr",
+        "-o link",
+    ]
+    .map(ip)
+    .join("\n")
 }
 
 /// Waits until a condition holds.
@@ -173,8 +186,12 @@ pub(crate) fn attach() -> Peer {
 
 /// Echoes every octet of every connection to port 7 of the correspondent.
 pub(crate) fn echo(peer: &Peer) {
-    peer.run(|| {
-        let listener = TcpListener::bind((CORRESPONDENT, 7)).unwrap();
+    echo_at(peer, CORRESPONDENT.into());
+}
+
+pub(crate) fn echo_at(peer: &Peer, address: IpAddr) {
+    peer.run(move || {
+        let listener = TcpListener::bind((address, 7)).unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
@@ -195,6 +212,47 @@ pub(crate) fn says_back(stream: &mut TcpStream) {
     let mut answer = [0; 5];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"hello");
+}
+
+/// As [`attach`], with IPv6 on both sides: addresses that are usable at once, nothing by
+/// advertisement.
+pub(crate) fn attach_6() -> Peer {
+    speak_ipv6();
+    let peer = attach();
+    peer.run(|| {
+        speak_ipv6();
+        for device in ["lo", "up0"] {
+            set_ipv6(device, "disable_ipv6", "0");
+        }
+        ip(&format!("addr add {ROUTER_6}/64 dev up0 nodad"));
+        for address in [CORRESPONDENT_6, OTHER_6] {
+            ip(&format!("addr add {address}/128 dev lo nodad"));
+        }
+    });
+    for device in ["lo", "wlan0"] {
+        set_ipv6(device, "disable_ipv6", "0");
+    }
+    ip(&format!("addr add {ACCESS_6}/64 dev wlan0 nodad"));
+    ip(&format!("-6 route add default via {ROUTER_6} dev wlan0"));
+    peer
+}
+
+/// Devices to come have IPv6, don't test their addresses for duplicates, and don't ask for routers.
+fn speak_ipv6() {
+    for (setting, value) in [
+        ("accept_dad", "0"),
+        ("router_solicitations", "0"),
+        ("disable_ipv6", "0"),
+    ] {
+        set_ipv6("default", setting, value);
+    }
+    set_ipv6("all", "disable_ipv6", "0");
+}
+
+/// A setting of IPv6 in this thread's namespace.
+pub(crate) fn set_ipv6(device: &str, setting: &str, value: &str) {
+    let path = format!("/proc/sys/net/ipv6/conf/{device}/{setting}");
+    std::fs::write(&path, value).unwrap();
 }
 
 /// The mobile node's TUN device, held by this process: plain packets, one at a time.

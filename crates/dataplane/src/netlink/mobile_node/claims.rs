@@ -1,20 +1,33 @@
 //! Which home address reaches which correspondents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
-use mobility_protocol::{HomeAddress, Tunnel};
+use ipnet::IpNet;
+use mobility_protocol::{Family, HomeAddress, Tunnel};
 
 use crate::Error;
+use crate::netlink::messages::LOOPBACK_INDEX;
 
 /// What a tunnel needs of the kernel's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     /// The index of the device its packets go by.
     pub(super) device: u32,
-    pub(super) correspondents: BTreeSet<Ipv4Net>,
+    /// Of its family.
+    pub(super) correspondents: BTreeSet<IpNet>,
+}
+
+impl Claim {
+    /// Where the home address stands. The kernel sends nothing from an IPv4 address that it does not
+    /// have, so that has to outlive the tunnel's device; an IPv6 address goes with it.
+    pub(super) fn interface(&self) -> u32 {
+        match self.address {
+            IpAddr::V4(_) => LOOPBACK_INDEX,
+            IpAddr::V6(_) => self.device,
+        }
+    }
 }
 
 /// The claims that stand; no two have a correspondent in common.
@@ -24,15 +37,15 @@ pub(super) struct Claims(BTreeMap<HomeAddress, Claim>);
 impl Claims {
     /// What a tunnel by this device claims, if nobody else has it.
     pub(super) fn check(&self, tunnel: &Tunnel, device: u32) -> Result<Claim, Error> {
-        let IpAddr::V4(address) = tunnel.home_address.ip() else {
-            return Err(Error::NotIpv4(tunnel.home_address.ip()));
-        };
         let mut correspondents = BTreeSet::new();
-        for &prefix in tunnel.correspondents.iter() {
-            let IpNet::V4(prefix) = prefix else {
-                return Err(Error::NotIpv4(prefix.addr()));
-            };
-            correspondents.insert(prefix.trunc());
+        for &correspondent in tunnel.correspondents.iter() {
+            if Family::of(correspondent.addr()) != tunnel.home_address.family() {
+                return Err(Error::OtherFamily {
+                    home_address: tunnel.home_address,
+                    correspondent,
+                });
+            }
+            correspondents.insert(correspondent.trunc());
         }
         for (&holder, claim) in &self.0 {
             if holder == tunnel.home_address {
@@ -44,7 +57,7 @@ impl Claims {
                     .find(|wanted| wanted.contains(&held) || held.contains(*wanted))
                 {
                     return Err(Error::CorrespondentTaken {
-                        correspondent: IpNet::V4(wanted),
+                        correspondent: wanted,
                         holder,
                         refused: tunnel.home_address,
                     });
@@ -52,7 +65,7 @@ impl Claims {
             }
         }
         Ok(Claim {
-            address,
+            address: tunnel.home_address.ip(),
             device,
             correspondents,
         })
@@ -85,8 +98,11 @@ impl Claims {
         self.0.into_values()
     }
 
-    pub(super) fn holds(&self, address: Ipv4Addr) -> bool {
-        self.0.values().any(|claim| claim.address == address)
+    /// Whether a home address should stand there.
+    pub(super) fn holds(&self, address: IpAddr, interface: u32) -> bool {
+        self.0
+            .values()
+            .any(|claim| claim.address == address && claim.interface() == interface)
     }
 }
 
@@ -141,15 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn other_families_are_refused_by_their_address() {
+    fn a_claim_is_of_one_family() {
         let claims = Claims::default();
-        assert!(matches!(
-            claims.check(&tunnel("10.0.0.1", &["2001:db8::/64"]), 7),
-            Err(Error::NotIpv4(_))
-        ));
-        assert!(matches!(
-            claims.check(&tunnel("2001:db8::1", &[]), 7),
-            Err(Error::NotIpv4(_))
-        ));
+        claims
+            .check(&tunnel("2001:db8::1", &["2001:db8:c::/64"]), 7)
+            .unwrap();
+        for mixed in [
+            tunnel("10.0.0.1", &["2001:db8::/64"]),
+            tunnel("2001:db8::1", &["198.51.100.7/32"]),
+        ] {
+            assert!(matches!(
+                claims.check(&mixed, 7),
+                Err(Error::OtherFamily { .. })
+            ));
+        }
     }
 }
