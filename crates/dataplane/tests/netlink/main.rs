@@ -4,6 +4,8 @@
 
 mod dataplanes;
 mod home_agent_routes;
+mod ipv6_attachment;
+mod ipv6_home_agent;
 mod ipv6_routes;
 mod mobile_node_routes;
 mod monitor;

@@ -220,6 +220,7 @@ pub(crate) fn attach_6() -> Peer {
     speak_ipv6();
     let peer = attach();
     peer.run(|| {
+        set_ipv6("up0", "accept_dad", "0");
         speak_ipv6();
         for device in ["lo", "up0"] {
             set_ipv6(device, "disable_ipv6", "0");
