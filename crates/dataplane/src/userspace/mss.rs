@@ -125,6 +125,21 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_leaves_room_for_its_longer_header() {
+        let mut packet = Vec::new();
+        PacketBuilder::ipv6([0x20; 16], [0x30; 16], 64)
+            .tcp(80, 5000, 1, 1000)
+            .syn()
+            .options(&[Option_::MaximumSegmentSize(1440)])
+            .unwrap()
+            .write(&mut packet, &[])
+            .unwrap();
+        let ip = Ip::parse(&packet).unwrap();
+        assert_eq!(clamp(&mut packet, &ip, 1460, false), Some(1400));
+        assert!(ip.segment_is_intact(&packet));
+    }
+
+    #[test]
     fn other_packets_stay_as_they_are() {
         let mut without_option = syn(&[]);
         let mut data = Vec::new();

@@ -194,6 +194,32 @@ fn what_one_header_can_not_say_for_both_stays_apart() {
 }
 
 #[test]
+fn segments_of_ipv6_go_together_when_class_label_and_hop_limit_agree() {
+    let segment = |sequence: u32| {
+        let mut packet = Vec::new();
+        let (source, destination) = ([0x20; 16], [0x30; 16]);
+        PacketBuilder::ipv6(source, destination, 60)
+            .tcp(80, 5000, sequence, 100)
+            .ack(7)
+            .write(&mut packet, &[3; 100])
+            .unwrap();
+        packet
+    };
+    let first = segment(0);
+    assert_eq!(groups(&[first.clone(), segment(100)]), [vec![0, 1]]);
+    for (what, at) in [("congestion", 1), ("flow label", 3), ("hop limit", 7)] {
+        let mut next = segment(100);
+        next[at] ^= 0x10;
+        assert_eq!(groups(&[first.clone(), next]), [vec![0], vec![1]], "{what}");
+    }
+    let mut with_options = segment(100);
+    with_options.splice(40..40, [TCP, 0, 1, 4, 0, 0, 0, 0]);
+    with_options[5] += 8;
+    with_options[6] = 60;
+    assert_eq!(groups(&[first, with_options]), [vec![0], vec![1]]);
+}
+
+#[test]
 fn a_group_is_no_larger_than_a_packet_can_be() {
     let packets: Vec<_> = (0..64)
         .map(|i| {

@@ -242,6 +242,87 @@ fn the_device_header_is_read_as_it_is_written() {
     assert!(VirtioHeader::split(&mut unknown).is_none());
 }
 
+/// As the kernel hands it over, with destination options before TCP.
+fn super_segment_6(payload: usize) -> Vec<u8> {
+    let payload: Vec<u8> = (0..payload).map(|i| (i % 251) as u8).collect();
+    let mut packet = Vec::new();
+    let source = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let destination = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+    let tcp = PacketBuilder::ipv6(source, destination, 64)
+        .tcp(5000, 80, 7, 4000)
+        .ack(77)
+        .psh();
+    tcp.write(&mut packet, &payload).unwrap();
+    packet.splice(40..40, [TCP, 0, 1, 4, 0, 0, 0, 0]);
+    packet[6] = 60;
+    let length = (packet.len() - 40) as u16;
+    packet[4..6].copy_from_slice(&length.to_be_bytes());
+    let ip = Ip::parse(&packet).unwrap();
+    let pseudo = fold(ip.pseudo_header(packet.len() - 48));
+    put(&mut packet, 48 + 16, pseudo.to_ne_bytes());
+    packet
+}
+
+#[test]
+fn ipv6_is_cut_behind_its_extension_headers() {
+    let whole = super_segment_6(4001);
+    let ip = Ip::parse(&whole).unwrap();
+    assert_eq!((ip.header, ip.protocol), (48, TCP));
+    let merged = Merged {
+        size: 1400,
+        udp: false,
+    };
+    let mut data = Vec::new();
+    let mut count = 0;
+    segment(merged, &ip, &whole, 1240, |cut| {
+        let packet = [cut.inner(), &whole[cut.payload.0..cut.payload.1]].concat();
+        let piece = Ip::parse(&packet).unwrap();
+        assert_eq!((piece.header, piece.total), (48, packet.len()));
+        assert!(piece.segment_is_intact(&packet) && packet.len() <= 1240);
+        data.extend_from_slice(&packet[68..]);
+        count += 1;
+    })
+    .unwrap();
+    assert_eq!(data, whole[68..]);
+    assert_eq!(count, 4001_usize.div_ceil(1240 - 68));
+}
+
+#[test]
+fn a_packet_in_pieces_is_the_packet() {
+    let whole = super_segment_6(1200);
+    let ip = Ip::parse(&whole).unwrap();
+    let mut cuts = vec![Cut::whole(ip)];
+    let merged = Merged {
+        size: 1200,
+        udp: false,
+    };
+    // The same with copied headers.
+    segment(merged, &ip, &whole, 1280, |cut| cuts.push(cut)).unwrap();
+    assert_eq!(cuts.len(), 2);
+    for cut in cuts {
+        let packet = [cut.inner(), &whole[cut.payload.0..cut.payload.1]].concat();
+        for room in [1240, 600, 200] {
+            let mut put_together = Vec::new();
+            let mut counted = (0, 0);
+            cut.in_pieces(room, 0x0102_0304, |piece| {
+                assert!(piece.length() <= room);
+                let octets = [piece.inner(), &whole[piece.payload.0..piece.payload.1]].concat();
+                assert_eq!((octets[0], &octets[4..8]), (IPV6, &[1, 2, 3, 4][..]));
+                let place = u16::from_be_bytes([octets[2], octets[3]]);
+                assert_eq!(usize::from(place & !7), put_together.len());
+                put_together.extend_from_slice(&octets[8..]);
+                assert_eq!(place & 1 == 1, put_together.len() < packet.len());
+                let (packets, bytes) = piece.counts();
+                counted = (counted.0 + packets, counted.1 + bytes);
+            })
+            .unwrap();
+            assert_eq!(put_together, packet, "{room}");
+            assert_eq!(counted, (1, packet.len() as u64));
+        }
+        assert_eq!(cut.in_pieces(15, 1, |_| {}), None);
+    }
+}
+
 proptest::proptest! {
     /// Whatever the device says, nothing panics and nothing larger than the path comes out.
     #[test]
@@ -249,16 +330,26 @@ proptest::proptest! {
         octets in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
         size in 1u16..400,
         udp in proptest::bool::ANY,
+        ipv6 in proptest::bool::ANY,
         largest in 0usize..400,
     ) {
         let mut octets = octets;
+        if ipv6 && let Some(length) = octets.len().checked_sub(40) {
+            put(&mut octets, 4, (length as u16).to_be_bytes());
+        }
         if let Some(first) = octets.first_mut() {
-            *first = 0x45 | *first & 0x0f;
+            *first = match ipv6 {
+                true => 0x60 | *first & 0x0f,
+                false => 0x45 | *first & 0x0f,
+            };
         }
         if let Some(ip) = Ip::parse(&octets) {
             let check = |cut: Cut| assert!(cut.length() <= largest && cut.payload.1 <= ip.total);
             segment(Merged { size, udp }, &ip, &octets, largest, check);
-            fragment(&ip, &octets, largest, check);
+            if !ipv6 {
+                fragment(&ip, &octets, largest, check);
+            }
+            Cut::whole(ip).in_pieces(largest, 1, |piece| assert!(piece.length() <= largest));
             super::super::mss::clamp(&mut octets, &ip, 500, false);
             super::super::icmp::quoted(&ip, &octets);
         }
