@@ -52,7 +52,7 @@ macro_rules! story {
             name: stringify!($name),
             needs: &$needs,
             families: &[Family::Ipv4],
-            backends: &[Backend::Userspace],
+            backends: &Backend::ALL,
             beside_kernel_tunnels: false,
             tell: $name::tell,
         }
@@ -64,6 +64,7 @@ const BOOK: &[StoryEntry] = &[
         the_lab_is_a_small_internet,
         ["ping", "curl", "tcpdump", "tshark"]
     )
+    // Without daemons.
     .told_in(&Family::ALL)
     .only(&[Backend::Userspace]),
     story!(visitors_configure_themselves, ["curl", "ip", "ping"])

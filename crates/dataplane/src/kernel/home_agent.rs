@@ -301,7 +301,7 @@ impl State {
             };
             return Err(match missing.get(at) {
                 Some(route) if error.is_present() => Error::RouteTaken {
-                    destination: route.destination.into(),
+                    destination: route.destination,
                     table: route.table,
                 },
                 _ => error,
