@@ -1,6 +1,5 @@
 //! The run loop: one task owns the machine, its socket and its store.
 
-use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,13 +47,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let mut watchdog = Watchdog::new();
     let mut clock = tokio::time::interval(CLOCK_INTERVAL);
     let mut failed: Option<&str> = None;
-    let addresses: Vec<String> = daemon
-        .config
-        .listen
-        .addresses()
-        .map(|address| address.to_string())
-        .collect();
-    supervision::ready(&format!("serving on {}", addresses.join(" and ")));
+    supervision::ready(&format!("serving on {}", daemon.config.listen));
 
     loop {
         let timeout = daemon.next_timeout();
@@ -103,13 +96,12 @@ struct Daemon {
 
 impl Daemon {
     async fn start(config: Config) -> Result<Self, Fatal> {
-        let ipv4 = served_address(&config)?;
         let server = Server::bind(&config.control)?;
         let (handler, questions) = server::queue(QUESTIONS);
         let store = BindingStore::open(&config.state)?;
         let records = store.load()?;
 
-        let machine_config = machine_config(&config, ipv4);
+        let machine_config = machine_config(&config);
         let correspondents = Arc::clone(&machine_config.correspondents);
         let mut agent = HomeAgent::new(
             machine_config,
@@ -136,12 +128,14 @@ impl Daemon {
             );
         }
 
-        let signalling = Signalling::home_agent(Some(ipv4), None)?;
-        let pools = config.pool.ipv4.iter().copied().map(Into::into).collect();
+        let Listen { ipv4, ipv6 } = config.listen;
+        let signalling = Signalling::home_agent(ipv4, ipv6)?;
+        let addresses = dataplane::Addresses { ipv4, ipv6 };
+        let pools = config.pool.prefixes().collect();
         let dataplane = HomeAgentDataplane::start(dataplane::home_agent::Config {
             backend: status::backend_choice(config.backend),
             correspondents: Some(correspondents),
-            ..dataplane::home_agent::Config::new(ipv4, pools)
+            ..dataplane::home_agent::Config::new(addresses, pools)
         })
         .await?;
 
@@ -169,7 +163,7 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         tracing::info!(
-            address = %ipv4,
+            addresses = %daemon.config.listen,
             backend = %daemon.dataplane.backend().carrier,
             mode = daemon.config.security.mode.name(),
             "serving"
@@ -288,21 +282,11 @@ impl Daemon {
     }
 }
 
-/// The address that is served, or why the configuration can't be.
-fn served_address(config: &Config) -> Result<Ipv4Addr, Fatal> {
-    let Listen { ipv4, ipv6 } = config.listen;
-    ipv4.filter(|_| ipv6.is_none()).ok_or_else(|| {
-        "this release serves IPv4 alone: write listen.ipv4 and pool.ipv4, and leave listen.ipv6, \
-         pool.ipv6 and IPv6 correspondents out"
-            .into()
-    })
-}
-
-fn machine_config(config: &Config, address: Ipv4Addr) -> home_agent::Config {
+fn machine_config(config: &Config) -> home_agent::Config {
     home_agent::Config {
-        ipv4: Some(address),
-        ipv6: None,
-        pools: config.pool.ipv4.iter().copied().map(Into::into).collect(),
+        ipv4: config.listen.ipv4,
+        ipv6: config.listen.ipv6,
+        pools: config.pool.prefixes().collect(),
         exclude: config.pool.exclude.clone(),
         hold_down: config.pool.hold_down,
         default_lifetime: config.lifetime.default,

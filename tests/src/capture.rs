@@ -77,7 +77,10 @@ impl Capture {
             .iter()
             .map(|families| {
                 // Of a packet in a tunnel of the other family both are there: the outer one is the carrier's.
-                let found = families.iter().find_map(|values| values.split(',').next());
+                let found = families
+                    .iter()
+                    .filter_map(|values| values.split(',').next())
+                    .find(|value| !value.is_empty());
                 found
                     .and_then(|value| value.parse().ok())
                     .ok_or_else(|| LabError::Other(format!("no source in {families:?}")))

@@ -62,6 +62,8 @@ impl Laptop {
             air.run(move |network| network.cable(&port, &namespace, interface))?;
             node.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "2")?;
             node.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "1")?;
+            // Both interfaces have one identifier, so that neighbours must hear which of them is here.
+            node.sysctl(&format!("net/ipv6/conf/{interface}/ndisc_notify"), "1")?;
         }
         let identifier = Ipv6Addr::from(u128::from(host_number(number)));
         node.run(move |network| {

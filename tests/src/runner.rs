@@ -65,15 +65,16 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// Every cell of a story.
+    /// Every cell of a story. The kernel backend carries IPv4 alone.
     fn all(entry: &'a StoryEntry) -> impl Iterator<Item = Cell<'a>> {
-        entry.families.iter().flat_map(move |family| {
+        let cells = entry.families.iter().flat_map(move |family| {
             entry.backends.iter().map(move |backend| Cell {
                 entry,
                 family: *family,
                 backend: *backend,
             })
-        })
+        });
+        cells.filter(|cell| (cell.family, cell.backend) != (Family::Ipv6, Backend::Kernel))
     }
 
     fn needs_kernel_tunnels(self) -> bool {

@@ -1,6 +1,6 @@
 //! Sessions that began before the binding keep their source and their way; later ones use the binding.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use lab::{
     HttpServer, Stage, Story, Told, ensure,
@@ -16,7 +16,10 @@ pub(crate) fn tell(story: &Story) -> Told {
     let echo = Echo::start(&stage.site.server, 7)?;
     let file = stage.laptop.node().directory().join("early");
     // By address: no name is looked up, so there is no binding yet.
-    let url = format!("http://{}/{OCTETS}/500000", stage.site.address);
+    let url = format!(
+        "http://{}/{OCTETS}/500000",
+        SocketAddr::new(stage.site.address, 80)
+    );
     let mut early = stage.curl(&["-o", &file.to_string_lossy(), &url]).start()?;
     let probes = Probes::start(
         stage.laptop.node(),

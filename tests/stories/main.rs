@@ -51,7 +51,7 @@ macro_rules! story {
         StoryEntry {
             name: stringify!($name),
             needs: &$needs,
-            families: &[Family::Ipv4],
+            families: &Family::ALL,
             backends: &Backend::ALL,
             beside_kernel_tunnels: false,
             tell: $name::tell,
@@ -88,7 +88,7 @@ const BOOK: &[StoryEntry] = &[
         ["curl", "tcpdump", "tshark"]
     ),
     story!(earlier_session_is_untouched, ["curl"]),
-    story!(absent_agent_costs_at_most_the_hold, ["curl"]).told_in(&Family::ALL),
+    story!(absent_agent_costs_at_most_the_hold, ["curl"]),
     story!(refusing_agent_is_no_obstacle, ["curl"]),
     story!(silent_agent_costs_at_most_the_hold, ["curl"]),
     story!(wrong_agent_is_not_believed, ["curl"]),
@@ -115,7 +115,9 @@ const BOOK: &[StoryEntry] = &[
             "tcpdump",
             "tshark"
         ]
-    ),
+    )
+    // The kernel goes on carrying without it, new sessions, too.
+    .only(&[Backend::Userspace]),
     story!(pool_runs_out_and_recovers, ["curl"]),
     story!(lifetime_expires_while_away, ["ssh", "ssh-keygen", "sshd"]),
     story!(
@@ -132,7 +134,8 @@ const BOOK: &[StoryEntry] = &[
     story!(
         tshark_understands_every_message,
         ["curl", "tcpdump", "tshark"]
-    ),
+    )
+    .told_in(&[Family::Ipv4]),
     story!(daemons_explain_themselves, ["curl", "tcpdump"]),
     story!(
         ipip_in_the_kernel_beside_user_space,

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use lab::{
-    Capture, HttpServer, Stage, Story, Told, ensure, signalling::Words, ssh::SshServer,
+    Capture, Family, HttpServer, Stage, Story, Told, ensure, signalling::Words, ssh::SshServer,
     stage::BOUND, stretched,
 };
 
@@ -15,8 +15,13 @@ pub(crate) fn tell(story: &Story) -> Told {
     let server = SshServer::start(&stage.site.server)?;
     let mut session = server.session(stage.laptop.node(), "server.example")?;
     let lent = session.say(BOUND)?;
+    // In IPv6 a question for a neighbour has the lent address as its source.
+    let asked = match Family::of_this_story() {
+        Family::Ipv4 => format!("(arp host {lent}) or "),
+        Family::Ipv6 => String::new(),
+    };
     let filter = format!(
-        "src net {} or (arp host {lent}) or {}",
+        "src net {} or {asked}{}",
         stage.site.pool,
         Words::of_this_story().tunnels
     );

@@ -4,6 +4,7 @@
 //! routes come with the first tunnel and go with the last.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct MobileNodeDataplane {
     config: Config,
-    /// The families whose tunnels are ours to carry in user space.
+    /// The families that are carried.
     carried: Addresses,
     chosen: Chosen,
     backend: Option<Backend>,
@@ -89,7 +90,7 @@ impl MobileNodeDataplane {
         privileges::check()?;
         let chosen = config.backend.resolve(kernel::probe_mobile_node)?;
         let carried = match chosen.carrier {
-            Carrier::Kernel => Addresses::default(),
+            Carrier::Kernel => Ipv4Addr::UNSPECIFIED.into(),
             Carrier::Userspace => {
                 // What the kernel still carries for a former run would be in the way.
                 kernel::remove_mobile_node_leftovers()?;
@@ -194,6 +195,12 @@ impl MobileNodeDataplane {
         }
         self.apply(tunnels.into_values().map(DataplaneChange::Install))
             .await
+    }
+
+    /// Whether tunnels of this family can be carried here.
+    #[must_use]
+    pub fn carries(&self, family: Family) -> bool {
+        self.carried.of(family).is_some()
     }
 
     /// What the tunnel of this home address has carried; `None` when there is none.

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use control::server::Asked;
 use control::{Reply, Request};
-use mobility_protocol::HomeAgentAddress;
 use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::{Family, HomeAgentAddress};
 use name_relay::{DiscoverError, Discovery, Found};
 use tokio::sync::{mpsc, oneshot};
 
@@ -73,6 +73,10 @@ impl Daemon {
             return wanted.failed("the home agent has no address");
         };
         let agent = HomeAgentAddress(*address);
+        let family = Family::of(*address);
+        if !self.dataplane.carries(family) {
+            return wanted.failed(format_args!("{family} isn't carried here"));
+        }
         let association = self.association(name, agent);
         let now = Instant::now();
         match self

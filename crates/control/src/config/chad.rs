@@ -1,5 +1,6 @@
 //! `chad.toml`.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,6 +68,16 @@ impl Listen {
     }
 }
 
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self
+            .addresses()
+            .map(|address| address.to_string())
+            .collect();
+        f.write_str(&addresses.join(" and "))
+    }
+}
+
 /// The home addresses to lend: some of each family that is served.
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -80,6 +91,14 @@ pub struct Pool {
     pub exclude: Vec<IpNet>,
     /// How packets for home addresses reach this host.
     pub reachability: Reachability,
+}
+
+impl Pool {
+    /// The prefixes of both families.
+    pub fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        let ipv4 = self.ipv4.iter().copied().map(IpNet::V4);
+        ipv4.chain(self.ipv6.iter().copied().map(IpNet::V6))
+    }
 }
 
 /// How packets for home addresses reach the home agent.

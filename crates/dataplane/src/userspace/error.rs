@@ -84,7 +84,7 @@ pub enum Error {
         remote: IpAddr,
     },
     /// A tunnel of a family that this backend was not started for.
-    #[error("the userspace backend was started without {}", family_name(*.0))]
+    #[error("the userspace backend was started without {0}")]
     FamilyNotCarried(Family),
 }
 
@@ -92,12 +92,5 @@ const fn tunnel_name(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "IP-in-IP",
         Family::Ipv6 => "IPv6-in-IPv6",
-    }
-}
-
-const fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }

@@ -6,7 +6,8 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mobility_protocol::Family;
@@ -245,7 +246,16 @@ const DISCARD: u16 = 9;
 #[derive(Debug)]
 pub(super) struct Sender {
     ipv4: Option<Socket>,
-    ipv6: Option<Socket>,
+    ipv6: Option<Mutex<Bound>>,
+}
+
+/// A socket and the interface it is bound to. For IPv6 the kernel takes the interface in a packet's
+/// information for advice when there is a source, too, and follows the better default route; it only
+/// obeys the socket's.
+#[derive(Debug)]
+struct Bound {
+    socket: Socket,
+    interface: Option<NonZeroU32>,
 }
 
 /// What sending needs again and again.
@@ -311,9 +321,15 @@ impl PacketInfo {
 impl Sender {
     pub(super) fn open(local: Addresses) -> Result<Self, Error> {
         let open = |family| local.of(family).map(|_| open_sender(family)).transpose();
+        let unbound = |socket| {
+            Mutex::new(Bound {
+                socket,
+                interface: None,
+            })
+        };
         Ok(Self {
             ipv4: open(Family::Ipv4)?,
-            ipv6: open(Family::Ipv6)?,
+            ipv6: open(Family::Ipv6)?.map(unbound),
         })
     }
 
@@ -328,9 +344,10 @@ impl Sender {
     ) -> Result<usize, Errno> {
         let info = way.info();
         let cmsgs = [info.message()];
-        let socket = self.socket(way)?.as_raw_fd();
-        socket::sendmmsg(socket, headers, packets, remotes, cmsgs, MsgFlags::empty())
-            .map(Iterator::count)
+        self.with_socket(way, |socket| {
+            socket::sendmmsg(socket, headers, packets, remotes, cmsgs, MsgFlags::empty())
+                .map(Iterator::count)
+        })
     }
 
     /// Sends one packet.
@@ -342,17 +359,42 @@ impl Sender {
     ) -> Result<(), Errno> {
         let info = way.info();
         let cmsgs = [info.message()];
-        let socket = self.socket(way)?.as_raw_fd();
         let remote = destination(remote);
-        socket::sendmsg(socket, packet, &cmsgs, MsgFlags::empty(), Some(&remote)).map(drop)
+        self.with_socket(way, |socket| {
+            socket::sendmsg(socket, packet, &cmsgs, MsgFlags::empty(), Some(&remote)).map(drop)
+        })
     }
 
-    fn socket(&self, way: Way) -> Result<&Socket, Errno> {
-        let socket = match Family::of(way.local) {
-            Family::Ipv4 => self.ipv4.as_ref(),
-            Family::Ipv6 => self.ipv6.as_ref(),
-        };
-        socket.ok_or(Errno::EAFNOSUPPORT)
+    fn with_socket<T>(
+        &self,
+        way: Way,
+        send: impl FnOnce(RawFd) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match Family::of(way.local) {
+            Family::Ipv4 => {
+                let socket = self.ipv4.as_ref().ok_or(Errno::EAFNOSUPPORT)?;
+                send(socket.as_raw_fd())
+            }
+            Family::Ipv6 => {
+                let bound = self.ipv6.as_ref().ok_or(Errno::EAFNOSUPPORT)?;
+                let mut bound = bound.lock().unwrap_or_else(PoisonError::into_inner);
+                bound.follow(way.interface)?;
+                send(bound.socket.as_raw_fd())
+            }
+        }
+    }
+}
+
+impl Bound {
+    fn follow(&mut self, interface: Option<u32>) -> Result<(), Errno> {
+        let interface = interface.and_then(NonZeroU32::new);
+        if self.interface != interface {
+            self.socket
+                .bind_device_by_index_v6(interface)
+                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+            self.interface = interface;
+        }
+        Ok(())
     }
 }
 

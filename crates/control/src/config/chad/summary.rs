@@ -33,10 +33,7 @@ impl Config {
             .ipv6
             .map(|address| format!("Binding Updates on {address}, also in UDP port {MIP6_PORT}"));
         let signalling: Vec<String> = ipv4.into_iter().chain(ipv6).collect();
-        let ipv4 = pool.ipv4.iter().copied().map(IpNet::V4);
-        let prefixes: Vec<IpNet> = ipv4
-            .chain(pool.ipv6.iter().copied().map(IpNet::V6))
-            .collect();
+        let prefixes: Vec<IpNet> = pool.prefixes().collect();
         let who = match security.mode {
             SecurityMode::Open => {
                 "everybody (open mode: requests prove nothing about their sender)".to_owned()
