@@ -32,6 +32,15 @@ impl Backend {
         let _told_before = TOLD_WITH.set(self);
     }
 
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Backend {
+        match self {
+            Backend::Userspace => Backend::Kernel,
+            Backend::Kernel => Backend::Userspace,
+        }
+    }
+
     /// The word in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {

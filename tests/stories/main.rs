@@ -8,6 +8,7 @@ mod chad_stops_and_leaves_nothing;
 mod connectionless_use_ends_by_inactivity;
 mod curl_survives_ten_moves;
 mod daemons_explain_themselves;
+mod each_backend_understands_the_other;
 mod earlier_session_is_untouched;
 mod full_disk_promises_nothing;
 mod host_without_agent_is_untouched;
@@ -82,6 +83,8 @@ const BOOK: &[StoryEntry] = &[
     story!(make_before_break_loses_nothing, []),
     story!(ping_survives_moves, ["ping", "tcpdump", "tshark"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
+    // The column is chad's backend.
+    story!(each_backend_understands_the_other, ["curl"]).beside_kernel_tunnels(),
     story!(agent_and_server_on_one_host, ["curl"]),
     story!(
         host_without_agent_is_untouched,
