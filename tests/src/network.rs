@@ -312,6 +312,8 @@ pub struct LinkAddress {
     pub address: IpAddr,
     /// Whether programs can use it: duplicate address detection has not to be waited for, and did not fail.
     pub usable: bool,
+    /// Whether duplicate address detection is under way.
+    pub tentative: bool,
     /// Whether its preferred lifetime is over.
     pub deprecated: bool,
 }
@@ -334,6 +336,7 @@ impl LinkAddress {
             address,
             usable: !has(AddressHeaderFlags::Dadfailed)
                 && (!has(AddressHeaderFlags::Tentative) || has(AddressHeaderFlags::Optimistic)),
+            tentative: has(AddressHeaderFlags::Tentative),
             deprecated: has(AddressHeaderFlags::Deprecated),
         })
         .filter(|found| !found.address.is_loopback())

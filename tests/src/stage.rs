@@ -209,7 +209,7 @@ pub fn footprint(node: &Node) -> Result<String, LabError> {
     node.run(|network| {
         network.wait_for("the detection of duplicates to end", BOUND, |network| {
             let addresses = network.addresses()?;
-            Ok(addresses.iter().all(|one| one.usable).then_some(()))
+            Ok(addresses.iter().all(|one| !one.tentative).then_some(()))
         })
     })?;
     let mut text = String::new();
