@@ -1,7 +1,7 @@
 //! Tells stories one after another, each in a process and a room of its own, and prints the matrix.
 //!
-//! A story is told once in each of its families with each of its backends. Where that takes tunnels that this kernel
-//! doesn't have, it is told in the guest kernel: one boot for all such stories, after the others.
+//! A story is told once in each of its families with each of its backends. Where that takes tunnels that this kernel doesn't have, it is told
+//! in the guest kernel: one boot for all such stories, after the others.
 
 mod guest;
 mod matrix;
@@ -14,8 +14,8 @@ use crate::{Backend, Family, LabError, StoryEntry};
 
 use performance::{Outcome, Performance};
 
-/// The `main` of a test target: `[--list] [--exact] [--family FAMILY] [--backend BACKEND] [FILTER...]`, other options
-/// of libtest are ignored.
+/// The `main` of a test target: `[--list] [--exact] [--family FAMILY] [--backend BACKEND] [FILTER...]`, other options of libtest are
+/// ignored.
 #[must_use]
 pub fn main(book: &[StoryEntry]) -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -27,11 +27,11 @@ pub fn main(book: &[StoryEntry]) -> ExitCode {
         },
         [guest::PROBE] => guest::probe(),
         [guest::HERE, names @ ..] => {
-            let cells: Option<Vec<Cell<'_>>> =
-                names.iter().map(|name| Cell::find(book, name)).collect();
-            match cells {
-                Some(cells) => guest::tell_here(&cells),
-                None => return unknown(&names.join(" or ")),
+            for name in names {
+                match Cell::find(book, name) {
+                    Some(cell) => guest::report(cell, &perform(cell)),
+                    None => return unknown(name),
+                }
             }
             ExitCode::SUCCESS
         }
@@ -156,7 +156,7 @@ impl<'a> Wish<'a> {
         } else {
             told.extend(guest::perform(demanding));
         }
-        matrix::print(book, &told);
+        matrix::print(&chosen, &told);
         let failed = |performance: &Performance| matches!(performance.outcome, Outcome::Failed(_));
         if told.iter().any(|(_, performance)| failed(performance)) {
             ExitCode::FAILURE
@@ -179,7 +179,7 @@ impl<'a> Wish<'a> {
 
 fn perform(cell: Cell<'_>) -> Performance {
     say(format!("\n{cell}"));
-    performance::perform(cell, |line| say(format!("    {line}")))
+    performance::perform(cell)
 }
 
 fn unknown(name: &str) -> ExitCode {

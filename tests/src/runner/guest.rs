@@ -4,14 +4,12 @@ use std::{
     collections::BTreeMap,
     env,
     io::{BufRead, BufReader},
-    num::NonZeroUsize,
     process::{Child, Command, ExitCode, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
-use super::{Cell, Outcome, Performance, performance, say, telling::SKIPPED};
+use super::{Cell, Outcome, Performance, say, telling::SKIPPED};
 use crate::{
     Family, LabError, Network,
     sandbox::{self, Entry},
@@ -20,7 +18,7 @@ use crate::{
 /// Find out in this process whether the kernel has tunnels.
 pub(super) const PROBE: &str = "--probe-kernel-tunnels";
 
-/// Followed by cells' names: tell them, and report each by a line for [`perform`].
+/// Followed by cells' names: tell them one after another, and report each by a line for [`perform`].
 pub(super) const HERE: &str = "--tell-here";
 
 /// Boots the guest and runs a command in it.
@@ -65,29 +63,8 @@ fn make_tunnels() -> Result<(), LabError> {
         .try_for_each(|family| network.tunnel(family.name(), family))
 }
 
-/// Tells the stories of `cells`, as many at a time as there are processors: in emulation they mostly wait, each for
-/// another reason. What a story says comes when it is at its end, before its report.
-pub(super) fn tell_here(cells: &[Cell<'_>]) {
-    let next = AtomicUsize::new(0);
-    let tell = || {
-        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut said = format!("\n{cell}\n");
-            let performance = performance::perform(*cell, |line| {
-                said.push_str(&format!("    {line}\n"));
-            });
-            say(format!("{said}{}", report(*cell, &performance)));
-        }
-    };
-    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    thread::scope(|scope| {
-        for _ in 0..processors {
-            scope.spawn(tell);
-        }
-    });
-}
-
-/// The line that [`perform`] reads outside.
-fn report(cell: Cell<'_>, performance: &Performance) -> String {
+/// Tells what happened to whoever started this process with [`HERE`].
+pub(super) fn report(cell: Cell<'_>, performance: &Performance) {
     let (word, reason) = match &performance.outcome {
         Outcome::Passed => ("passed", ""),
         Outcome::Failed(reason) => ("failed", reason.as_str()),
@@ -95,13 +72,13 @@ fn report(cell: Cell<'_>, performance: &Performance) -> String {
     };
     let took = performance.took.as_millis();
     let reason = reason.replace(['\n', '\r', '\t'], " ");
-    format!("{REPORT}\t{cell}\t{word}\t{took}\t{reason}")
+    say(format!("{REPORT}\t{cell}\t{word}\t{took}\t{reason}"));
 }
 
 /// Tells all of `cells` in one guest.
 pub(super) fn perform(cells: Vec<Cell<'_>>) -> Vec<(Cell<'_>, Performance)> {
     say(format!(
-        "\nThis kernel has no tunnels; stories for the guest kernel: {}",
+        "\nThis kernel has no tunnels; {} stories in the guest kernel",
         cells.len()
     ));
     let mut heard = BTreeMap::new();

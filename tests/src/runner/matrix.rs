@@ -6,12 +6,8 @@ use crate::{Backend, Family, StoryEntry};
 /// How wide a column is.
 const COLUMN: usize = 19;
 
-/// Prints what became of the stories of `book` that were told.
-pub(super) fn print(book: &[StoryEntry], told: &[(Cell<'_>, Performance)]) {
-    let stories: Vec<&StoryEntry> = book
-        .iter()
-        .filter(|entry| told.iter().any(|(cell, _)| cell.entry.name == entry.name))
-        .collect();
+/// Prints what became of `stories`.
+pub(super) fn print(stories: &[&StoryEntry], told: &[(Cell<'_>, Performance)]) {
     let columns: Vec<(Family, Backend)> = Family::ALL
         .into_iter()
         .flat_map(|family| Backend::ALL.map(|backend| (family, backend)))

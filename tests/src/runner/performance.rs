@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Cell,
+    Cell, say,
     telling::{SKIPPED, TELL},
 };
 use crate::{programs, wait::stretched};
@@ -33,10 +33,10 @@ pub(super) struct Performance {
     pub(super) in_guest: bool,
 }
 
-/// Tells the story of one cell here and relays what it says, line by line.
-pub(super) fn perform(cell: Cell<'_>, relay: impl FnMut(&str)) -> Performance {
+/// Tells the story of one cell here and relays what it says.
+pub(super) fn perform(cell: Cell<'_>) -> Performance {
     let started = Instant::now();
-    let outcome = run(cell, relay);
+    let outcome = run(cell);
     Performance {
         outcome,
         took: started.elapsed(),
@@ -44,7 +44,7 @@ pub(super) fn perform(cell: Cell<'_>, relay: impl FnMut(&str)) -> Performance {
     }
 }
 
-fn run(cell: Cell<'_>, relay: impl FnMut(&str)) -> Outcome {
+fn run(cell: Cell<'_>) -> Outcome {
     if let Some(package) = programs::missing_package(cell.entry.needs) {
         return Outcome::Skipped(format!("package {package} is not installed"));
     }
@@ -56,12 +56,12 @@ fn run(cell: Cell<'_>, relay: impl FnMut(&str)) -> Outcome {
             .spawn()
     });
     match spawned {
-        Ok(child) => listen(child, relay),
+        Ok(child) => listen(child),
         Err(error) => Outcome::Failed(format!("can't start the story: {error}")),
     }
 }
 
-fn listen(mut child: Child, mut relay: impl FnMut(&str)) -> Outcome {
+fn listen(mut child: Child) -> Outcome {
     let (lines, heard) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         thread::spawn(move || {
@@ -83,7 +83,7 @@ fn listen(mut child: Child, mut relay: impl FnMut(&str)) -> Outcome {
                 {
                     reason.clone_into(&mut last);
                 }
-                relay(&line);
+                say(format!("    {line}"));
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {
