@@ -10,7 +10,10 @@ use crate::config::{ConfigErrors, Warning};
 use crate::{Reply, Request, render};
 
 pub mod chad;
+mod config_file;
 pub mod mn_agent;
+
+pub use config_file::ConfigFile;
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

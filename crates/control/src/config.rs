@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod chad;
+mod common;
 mod diagnostic;
 mod document;
 mod key_file;
@@ -30,6 +31,47 @@ pub enum BackendChoice {
     Userspace,
 }
 
+/// What a daemon is configured by.
+pub trait Configuration: Sized + std::fmt::Debug + Clone + Send + Sync + 'static {
+    /// Where its file is unless the command line says.
+    const DEFAULT_PATH: &str;
+    /// Where the control socket is unless the file says.
+    const DEFAULT_CONTROL: &str;
+
+    /// Reads and checks `path`, key files included.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, together.
+    fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors>;
+
+    /// What the daemon would do, for people.
+    fn summary(&self) -> String;
+}
+
+/// Where the daemon configured by `path` is to be asked; the default when the file doesn't say or,
+/// if it `may_be_missing`, doesn't exist.
+///
+/// # Errors
+/// A file that can't be read, or a `control` that is no path for a socket.
+pub fn control_path<C: Configuration>(
+    path: &Path,
+    may_be_missing: bool,
+) -> Result<PathBuf, ConfigErrors> {
+    let default = PathBuf::from(C::DEFAULT_CONTROL);
+    if may_be_missing && !path.exists() {
+        return Ok(default);
+    }
+    load(path, |document| {
+        Some(
+            document
+                .root()
+                .or("control", default, values::socket_path)
+                .value,
+        )
+    })
+    .map(|(control, _)| control)
+}
+
 /// Reads a whole file and lets `parse` make a configuration of it. Without any error `parse` must
 /// have returned one.
 fn load<C>(
@@ -39,23 +81,6 @@ fn load<C>(
     let file = path.display().to_string();
     let text = read(path).map_err(|message| ConfigErrors::unreadable(&file, message))?;
     parse_text(&file, &text, parse)
-}
-
-/// The `control` path in the file at `path`, whatever else is wrong there; `default` when the file
-/// doesn't name one or, if it `may_be_missing`, doesn't exist.
-fn control_path(path: &Path, may_be_missing: bool, default: &str) -> Result<PathBuf, ConfigErrors> {
-    if may_be_missing && !path.exists() {
-        return Ok(PathBuf::from(default));
-    }
-    load(path, |document| {
-        Some(
-            document
-                .root()
-                .or("control", default.into(), values::socket_path)
-                .value,
-        )
-    })
-    .map(|(control, _)| control)
 }
 
 fn parse_text<C>(

@@ -1,13 +1,10 @@
 //! `chad`'s command line.
 
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-
 use clap::{Parser, Subcommand};
+use std::net::IpAddr;
 
-use super::Exit;
-use crate::Request;
-use crate::config::chad::{Config, DEFAULT_PATH, control_path};
+use super::ConfigFile;
+use crate::config::chad::Config;
 
 /// The Corresponding Home Agent: keeps the sessions of mobile nodes alive while they move.
 ///
@@ -38,7 +35,7 @@ pub enum Command {
     Run {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         #[doc = "What to log."]
         #[arg(long, value_name = "FILTER", help = super::LOG_HELP)]
         log: Option<String>,
@@ -47,13 +44,13 @@ pub enum Command {
     Check {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
     },
     /// Show bindings, pool and counters of the running daemon
     Status {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         /// One JSON object instead of tables
         #[arg(long)]
         json: bool,
@@ -62,7 +59,7 @@ pub enum Command {
     Revoke {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         /// The home address lent, as `status` shows it
         #[arg(value_name = "CHOA")]
         home_address: IpAddr,
@@ -87,59 +84,11 @@ Examples:
 
 Exit status: 1 when any message is refused.";
 
-/// `--config FILE`, /etc/chad/chad.toml without it.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
-pub struct ConfigFile {
-    /// The configuration file [default: /etc/chad/chad.toml]
-    #[arg(long = "config", value_name = "FILE")]
-    explicit: Option<PathBuf>,
-}
-
-impl ConfigFile {
-    /// Which file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.explicit.as_deref().unwrap_or(Path::new(DEFAULT_PATH))
-    }
-
-    /// Where the daemon of this configuration is to be asked. Key files need not be readable, and
-    /// the default file need not exist.
-    ///
-    /// # Errors
-    /// [`Exit::Failure`], after the reason was printed.
-    pub fn control(&self) -> Result<PathBuf, Exit> {
-        control_path(self.path(), self.explicit.is_none()).map_err(super::fail)
-    }
-
-    /// `check`.
-    pub fn check(&self) -> Exit {
-        super::check(self.path(), Config::load(self.path()), Config::summary)
-    }
-
-    /// `status`.
-    pub fn status(&self, json: bool) -> Exit {
-        self.control()
-            .map_or_else(|exit| exit, |control| super::status(&control, json))
-    }
-
-    /// `revoke`.
-    pub fn ask(&self, request: &Request) -> Exit {
-        self.control()
-            .map_or_else(|exit| exit, |control| super::ask(&control, request))
-    }
-
-    /// The configuration to run with, after its warnings were printed on standard error.
-    ///
-    /// # Errors
-    /// [`Exit::Failure`], after everything wrong with it was printed.
-    pub fn load(&self) -> Result<Config, Exit> {
-        super::explain(Config::load(self.path()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Exit;
+    use crate::config::Configuration;
     use clap::{CommandFactory, error::ErrorKind};
 
     #[test]
@@ -177,6 +126,6 @@ mod tests {
         let help = Cli::try_parse_from(["chad", "run", "--help"])
             .unwrap_err()
             .to_string();
-        assert!(help.contains(DEFAULT_PATH), "{help}");
+        assert!(help.contains(Config::DEFAULT_PATH), "{help}");
     }
 }

@@ -1,12 +1,9 @@
 //! `mn-agent`'s command line.
 
-use std::path::{Path, PathBuf};
-
 use clap::{Parser, Subcommand};
 
-use super::Exit;
-use crate::Request;
-use crate::config::mn_agent::{Config, DEFAULT_PATH, control_path};
+use super::ConfigFile;
+use crate::config::mn_agent::Config;
 
 /// The mobile node's agent: sessions with servers that have a Corresponding Home Agent survive a
 /// change of network.
@@ -38,7 +35,7 @@ pub enum Command {
     Run {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         #[doc = "What to log."]
         #[arg(long, value_name = "FILTER", help = super::LOG_HELP)]
         log: Option<String>,
@@ -47,13 +44,13 @@ pub enum Command {
     Check {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
     },
     /// Show bindings, home agents and counters of the running daemon
     Status {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         /// One JSON object instead of tables
         #[arg(long)]
         json: bool,
@@ -62,7 +59,7 @@ pub enum Command {
     Bind {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         /// The server's name
         name: String,
     },
@@ -70,65 +67,17 @@ pub enum Command {
     Release {
         /// Which configuration
         #[command(flatten)]
-        config: ConfigFile,
+        config: ConfigFile<Config>,
         /// The server's name
         name: String,
     },
 }
 
-/// `--config FILE`, /etc/mn-agent/mn-agent.toml without it.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
-pub struct ConfigFile {
-    /// The configuration file [default: /etc/mn-agent/mn-agent.toml]
-    #[arg(long = "config", value_name = "FILE")]
-    explicit: Option<PathBuf>,
-}
-
-impl ConfigFile {
-    /// Which file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.explicit.as_deref().unwrap_or(Path::new(DEFAULT_PATH))
-    }
-
-    /// Where the daemon of this configuration is to be asked. Key files need not be readable, and
-    /// the default file need not exist.
-    ///
-    /// # Errors
-    /// [`Exit::Failure`], after the reason was printed.
-    pub fn control(&self) -> Result<PathBuf, Exit> {
-        control_path(self.path(), self.explicit.is_none()).map_err(super::fail)
-    }
-
-    /// `check`.
-    pub fn check(&self) -> Exit {
-        super::check(self.path(), Config::load(self.path()), Config::summary)
-    }
-
-    /// `status`.
-    pub fn status(&self, json: bool) -> Exit {
-        self.control()
-            .map_or_else(|exit| exit, |control| super::status(&control, json))
-    }
-
-    /// `bind` and `release`.
-    pub fn ask(&self, request: &Request) -> Exit {
-        self.control()
-            .map_or_else(|exit| exit, |control| super::ask(&control, request))
-    }
-
-    /// The configuration to run with, after its warnings were printed on standard error.
-    ///
-    /// # Errors
-    /// [`Exit::Failure`], after everything wrong with it was printed.
-    pub fn load(&self) -> Result<Config, Exit> {
-        super::explain(Config::load(self.path()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Exit;
+    use crate::config::Configuration;
     use clap::CommandFactory;
 
     #[test]
@@ -158,6 +107,6 @@ mod tests {
         let help = Cli::try_parse_from(["mn-agent", "run", "--help"])
             .unwrap_err()
             .to_string();
-        assert!(help.contains(DEFAULT_PATH), "{help}");
+        assert!(help.contains(Config::DEFAULT_PATH), "{help}");
     }
 }

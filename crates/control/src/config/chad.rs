@@ -9,12 +9,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mobility_protocol::Identity;
 use mobility_protocol::security::SecurityAssociation;
 
-use super::{BackendChoice, ConfigErrors, Warning};
+use super::{BackendChoice, ConfigErrors, Configuration, Warning};
 
-/// Where chad looks for its configuration.
-pub const DEFAULT_PATH: &str = "/etc/chad/chad.toml";
-/// Where chad's control socket is unless configured.
-pub const DEFAULT_CONTROL: &str = "/run/chad/control.sock";
 /// Where chad keeps its bindings unless configured.
 pub const DEFAULT_STATE: &str = "/var/lib/chad";
 
@@ -157,23 +153,17 @@ pub struct MobileNode {
     pub association: SecurityAssociation,
 }
 
-impl Config {
-    /// Reads and checks `path`, key files included.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, together.
-    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+impl Configuration for Config {
+    const DEFAULT_PATH: &str = "/etc/chad/chad.toml";
+    const DEFAULT_CONTROL: &str = "/run/chad/control.sock";
+
+    fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         super::load(path, parse::parse)
     }
-}
 
-/// Where the daemon configured by `path` is to be asked; the default when the file doesn't say or,
-/// if it `may_be_missing`, doesn't exist.
-///
-/// # Errors
-/// A file that can't be read, or a `control` that is no path for a socket.
-pub fn control_path(path: &Path, may_be_missing: bool) -> Result<PathBuf, ConfigErrors> {
-    super::control_path(path, may_be_missing, DEFAULT_CONTROL)
+    fn summary(&self) -> String {
+        self.describe()
+    }
 }
 
 mod checks;

@@ -8,12 +8,8 @@ use std::time::Duration;
 use mobility_protocol::Identity;
 use mobility_protocol::security::SecurityAssociation;
 
-use super::{BackendChoice, ConfigErrors, Warning};
+use super::{BackendChoice, ConfigErrors, Configuration, Warning};
 
-/// Where mn-agent looks for its configuration.
-pub const DEFAULT_PATH: &str = "/etc/mn-agent/mn-agent.toml";
-/// Where mn-agent's control socket is unless configured.
-pub const DEFAULT_CONTROL: &str = "/run/mn-agent/control.sock";
 /// Where mn-agent keeps its identity and bindings unless configured.
 pub const DEFAULT_STATE: &str = "/var/lib/mn-agent";
 
@@ -138,14 +134,6 @@ impl fmt::Display for Cha {
 }
 
 impl Config {
-    /// Reads and checks `path`, key files included.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, together.
-    pub fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        super::load(path, parse::parse)
-    }
-
     /// The association with a home agent at `address` that was found as `cha_name`
     /// (`cha.server.com`), if one is configured. The address has precedence.
     #[must_use]
@@ -162,13 +150,17 @@ impl Config {
     }
 }
 
-/// Where the daemon configured by `path` is to be asked; the default when the file doesn't say or,
-/// if it `may_be_missing`, doesn't exist.
-///
-/// # Errors
-/// A file that can't be read, or a `control` that is no path for a socket.
-pub fn control_path(path: &Path, may_be_missing: bool) -> Result<PathBuf, ConfigErrors> {
-    super::control_path(path, may_be_missing, DEFAULT_CONTROL)
+impl Configuration for Config {
+    const DEFAULT_PATH: &str = "/etc/mn-agent/mn-agent.toml";
+    const DEFAULT_CONTROL: &str = "/run/mn-agent/control.sock";
+
+    fn load(path: &Path) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        super::load(path, parse::parse)
+    }
+
+    fn summary(&self) -> String {
+        self.describe()
+    }
 }
 
 mod parse;

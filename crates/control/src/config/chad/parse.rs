@@ -1,20 +1,18 @@
 //! From the document to the configuration of chad.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mobility_protocol::Identity;
-use mobility_protocol::security::{Algorithm, SecurityAssociation};
 
 use super::super::document::{Complaint, Document, Located, Report, Section};
-use super::super::{BackendChoice, key_file, values};
+use super::super::{Configuration, common, values};
 use super::checks::{self, Available};
 use super::families;
 use super::{
-    Config, DEFAULT_CONTROL, DEFAULT_STATE, LifetimeLimits, Listen, MobileNode, Pool, Reachability,
-    Security, SecurityMode,
+    Config, DEFAULT_STATE, LifetimeLimits, Listen, MobileNode, Pool, Reachability, Security,
+    SecurityMode,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -30,16 +28,7 @@ const IPV6_POOL_LENGTHS: (u8, u8) = (64, 128);
 pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     let report = document.report();
     let root = document.root();
-    let control = root
-        .or(
-            "control",
-            PathBuf::from(DEFAULT_CONTROL),
-            values::socket_path,
-        )
-        .value;
-    let state = root
-        .or("state", PathBuf::from(DEFAULT_STATE), values::path)
-        .value;
+    let (control, state) = common::places(&root, Config::DEFAULT_CONTROL, DEFAULT_STATE);
     let (listen_section, pool_section) = (root.table("listen"), root.table("pool"));
     let (listen, own_addresses) = listen(&listen_section);
     let (pool, pool_prefixes) = pool(report, &pool_section);
@@ -49,7 +38,7 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     listen_section.finish();
     pool_section.finish();
     let security = security(root.table("security"));
-    let backend = backend(root.table("dataplane"));
+    let backend = common::backend(root.table("dataplane"));
     let mobile_nodes = mobile_nodes(report, root.tables("mobile-node"));
     root.finish();
 
@@ -256,14 +245,6 @@ fn security(section: Section<'_>) -> LocatedSecurity {
     LocatedSecurity { mode, legacy_open }
 }
 
-fn backend(section: Section<'_>) -> BackendChoice {
-    let backend = section
-        .or("backend", BackendChoice::Auto, values::backend)
-        .value;
-    section.finish();
-    backend
-}
-
 /// A `[[mobile-node]]`; `node` is missing when something about it was reported.
 struct LocatedNode {
     identity: Option<Located<Identity>>,
@@ -293,27 +274,15 @@ fn mobile_node(section: Section<'_>) -> LocatedNode {
         values::identity,
     );
     let address = section.optional("address", values::address);
-    let spi = section.required("spi", "write: spi = 256", values::spi);
-    let algorithm = section
-        .or("algorithm", Algorithm::HmacMd5, values::algorithm)
-        .value;
-    let help = "write: key-file = \"/etc/chad/laptop.key\"";
-    let key = section.required("key-file", help, |value| {
-        key_file::read(&values::path(value)?)
-    });
+    let association = common::association(&section, "/etc/chad/laptop.key");
     section.finish();
     let node = identity
         .as_ref()
-        .zip(spi)
-        .zip(key)
-        .map(|((identity, spi), key)| MobileNode {
+        .zip(association)
+        .map(|(identity, association)| MobileNode {
             identity: identity.value.clone(),
             address: address.as_ref().map(|address| address.value),
-            association: SecurityAssociation {
-                spi: spi.value,
-                algorithm,
-                key: key.value,
-            },
+            association,
         });
     LocatedNode {
         identity,

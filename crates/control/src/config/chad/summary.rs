@@ -13,8 +13,7 @@ const MIP6_PORT: u16 = 4191;
 
 impl Config {
     /// What chad would do with this configuration, a line each.
-    #[must_use]
-    pub fn summary(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let Self {
             listen,
             pool,

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use mobility_protocol::security::{Algorithm, SecurityAssociation};
+use mobility_protocol::security::SecurityAssociation;
 
 use super::super::document::{Document, Report, Section};
-use super::super::{BackendChoice, key_file, values};
-use super::{
-    Cha, ChaAssociation, Config, DEFAULT_CONTROL, DEFAULT_STATE, Dns, DnsMode, Policy, Session,
-};
+use super::super::{Configuration, common, values};
+use super::{Cha, ChaAssociation, Config, DEFAULT_STATE, Dns, DnsMode, Policy, Session};
 
 const DNS_PORT: u16 = 53;
 const DEFAULT_LISTEN: SocketAddr =
@@ -26,23 +23,14 @@ const LONGEST_SESSION_TIMER: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     let report = document.report();
     let root = document.root();
-    let control = root
-        .or(
-            "control",
-            PathBuf::from(DEFAULT_CONTROL),
-            values::socket_path,
-        )
-        .value;
-    let state = root
-        .or("state", PathBuf::from(DEFAULT_STATE), values::path)
-        .value;
+    let (control, state) = common::places(&root, Config::DEFAULT_CONTROL, DEFAULT_STATE);
     let identity = root
         .optional("identity", values::identity)
         .map(|identity| identity.value);
     let dns = dns(report, root.table("dns"));
     let session = session(root.table("session"));
     let policy = policy(report, root.table("policy"));
-    let backend = backend(root.table("dataplane"));
+    let backend = common::backend(root.table("dataplane"));
     let sections = root.tables("security-association");
     if let Some(first) = sections.first().filter(|_| !root.has("identity")) {
         let help =
@@ -187,14 +175,6 @@ fn policy(report: &Report<'_>, section: Section<'_>) -> Policy {
     }
 }
 
-fn backend(section: Section<'_>) -> BackendChoice {
-    let backend = section
-        .or("backend", BackendChoice::Auto, values::backend)
-        .value;
-    section.finish();
-    backend
-}
-
 type LocatedAssociation = (std::ops::Range<usize>, Cha, SecurityAssociation);
 
 fn association(section: Section<'_>) -> Option<LocatedAssociation> {
@@ -206,20 +186,8 @@ fn association(section: Section<'_>) -> Option<LocatedAssociation> {
             None => values::domain(value).map(Cha::Name),
         },
     );
-    let spi = section.required("spi", "write: spi = 256", values::spi);
-    let algorithm = section
-        .or("algorithm", Algorithm::HmacMd5, values::algorithm)
-        .value;
-    let help = "write: key-file = \"/etc/mn-agent/server.key\"";
-    let key = section.required("key-file", help, |value| {
-        key_file::read(&values::path(value)?)
-    });
+    let association = common::association(&section, "/etc/mn-agent/server.key");
     section.finish();
     let cha = cha?;
-    let association = SecurityAssociation {
-        spi: spi?.value,
-        algorithm,
-        key: key?.value,
-    };
-    Some((cha.span, cha.value, association))
+    Some((cha.span, cha.value, association?))
 }

@@ -6,8 +6,7 @@ use super::{Config, DnsMode, Policy};
 
 impl Config {
     /// What mn-agent would do with this configuration, a line each.
-    #[must_use]
-    pub fn summary(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let Self { dns, session, .. } = self;
         let identity = self
             .identity

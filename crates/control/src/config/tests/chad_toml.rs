@@ -384,15 +384,15 @@ fn the_control_path_needs_no_readable_key() {
         "control = \"/run/x.sock\"\n{MINIMAL}[[mobile-node]]\nkey-file = \"/nowhere\"\n"
     ));
     assert_eq!(
-        chad::control_path(&path, false).unwrap(),
+        control_path::<chad::Config>(&path, false).unwrap(),
         Path::new("/run/x.sock")
     );
     let missing = Path::new("/nowhere/chad.toml");
     assert_eq!(
-        chad::control_path(missing, true).unwrap(),
+        control_path::<chad::Config>(missing, true).unwrap(),
         Path::new("/run/chad/control.sock")
     );
-    assert!(chad::control_path(missing, false).is_err());
+    assert!(control_path::<chad::Config>(missing, false).is_err());
 }
 
 #[test]
