@@ -6,6 +6,7 @@
 //! the network joined last is preferred.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -31,6 +32,8 @@ pub struct Laptop {
 #[derive(Default)]
 struct Place {
     attached: Vec<Attachment>,
+    /// The interface of the latest visit to each network, by the network's name.
+    visited: BTreeMap<String, String>,
     moves: u32,
 }
 
@@ -62,13 +65,11 @@ impl Laptop {
             air.run(move |network| network.cable(&port, &namespace, interface))?;
             node.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "2")?;
             node.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "1")?;
-            // Both interfaces have one identifier, so that neighbours must hear which of them is here.
-            node.sysctl(&format!("net/ipv6/conf/{interface}/ndisc_notify"), "1")?;
         }
-        let identifier = Ipv6Addr::from(u128::from(host_number(number)));
         node.run(move |network| {
             for interface in Self::INTERFACES {
                 network.up(interface)?;
+                let identifier = Ipv6Addr::from(identifier(number, interface));
                 network.interface_identifier(interface, identifier)?;
             }
             Ok(())
@@ -94,10 +95,20 @@ impl Laptop {
         self.address_of(network, Family::of_this_story())
     }
 
-    /// The laptop's address of a family in a network. The IPv6 one is that which stays the same at each visit.
+    /// The laptop's address of a family in a network. The IPv6 one is that of the interface with which it is there, or
+    /// was last, and stays the same at each visit of that interface.
     #[must_use]
     pub fn address_of(&self, network: &AccessNetwork, family: Family) -> IpAddr {
-        network.prefixes.host(host_number(self.number)).of(family)
+        match family {
+            Family::Ipv4 => network.prefixes.host(host_number(self.number)).ipv4.into(),
+            Family::Ipv6 => {
+                let place = self.place();
+                let interface = place.visited.get(&network.name);
+                let interface = interface.map_or(Self::INTERFACES[0], String::as_str);
+                let prefix = u128::from(network.prefixes.ipv6.network());
+                Ipv6Addr::from(prefix | identifier(self.number, interface)).into()
+            }
+        }
     }
 
     /// Every address that the laptop has now, usable or not, except loopback.
@@ -158,6 +169,9 @@ impl Laptop {
         let attachment = {
             let mut place = self.place();
             place.moves += 1;
+            place
+                .visited
+                .insert(network.name.clone(), interface.to_owned());
             Attachment {
                 interface: interface.to_owned(),
                 address: net(
@@ -264,6 +278,16 @@ impl Laptop {
 /// The other end of a laptop's interface, in the air.
 fn port(number: u8, interface: &str) -> String {
     format!("l{number}-{interface}")
+}
+
+/// The lower half of the addresses that a laptop's interface makes of advertised prefixes. One for each: to neighbours
+/// an address that reappears on the other interface would for a while be the old one's.
+fn identifier(number: u8, interface: &str) -> u128 {
+    let interface = Laptop::INTERFACES
+        .iter()
+        .position(|known| *known == interface);
+    let interface = interface.unwrap_or_default() as u128;
+    (interface << 8) | u128::from(host_number(number))
 }
 
 /// The laptop's place in the networks it visits.

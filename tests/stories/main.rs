@@ -139,8 +139,7 @@ const BOOK: &[StoryEntry] = &[
     story!(
         tshark_understands_every_message,
         ["curl", "tcpdump", "tshark"]
-    )
-    .told_in(&[Family::Ipv4]),
+    ),
     story!(daemons_explain_themselves, ["curl", "tcpdump"]),
     story!(
         ipip_in_the_kernel_beside_user_space,
