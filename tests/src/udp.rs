@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    Family, LabError, Node,
+    Family, LabError, Node, eventually,
     family::{all_addresses, unmapped},
 };
 
@@ -217,6 +217,28 @@ impl Probes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How many probes never arrived, of those sent before the latest that did.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        let mut numbers: Vec<usize> = self
+            .received()
+            .into_iter()
+            .map(|(number, _)| number)
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let until = numbers.last().map_or(0, |last| last + 1);
+        until - numbers.len()
+    }
+
+    /// Waits until so many more have arrived.
+    pub fn wait_for_more(&self, count: usize, bound: Duration) -> Result<(), LabError> {
+        let arrived = self.counts().1;
+        eventually("probes to arrive", bound, || {
+            self.counts().1 >= arrived + count
+        })
     }
 
     /// The first arrival after `moment`.

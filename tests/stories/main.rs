@@ -120,9 +120,7 @@ const BOOK: &[StoryEntry] = &[
             "tcpdump",
             "tshark"
         ]
-    )
-    // The kernel goes on carrying without it, new sessions, too.
-    .only(&[Backend::Userspace]),
+    ),
     story!(pool_runs_out_and_recovers, ["curl"]),
     story!(lifetime_expires_while_away, ["ssh", "ssh-keygen", "sshd"]),
     story!(

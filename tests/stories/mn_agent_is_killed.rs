@@ -1,12 +1,21 @@
 //! mn-agent dies by SIGKILL: a new curl works within a second, the old ssh waits and resumes when it is back,
-//! and no packet from the lent address ever shows on an access network.
+//! and no packet from the lent address ever shows on an access network. With the kernel's tunnels all goes on as it is
+//! until the next move, and the agent that is back takes it over without a gap.
 
 use std::time::{Duration, Instant};
 
 use lab::{
-    Backend, Capture, Family, HttpServer, Stage, Story, Told, ensure, signalling::Words,
-    ssh::SshServer, stage::BOUND, stretched,
+    Backend, Capture, Family, HttpServer, Stage, Story, Told, ensure,
+    signalling::Words,
+    ssh::{SshServer, SshSession},
+    stage::BOUND,
+    stretched,
+    udp::{Direction, Probes},
 };
+
+/// Between two probes, and how many of them arrive before something else happens.
+const INTERVAL: Duration = Duration::from_millis(5);
+const SOME: usize = 20;
 
 pub(crate) fn tell(story: &Story) -> Told {
     story.needs_real_root("sshd changes its user")?;
@@ -41,6 +50,9 @@ pub(crate) fn tell(story: &Story) -> Told {
         Capture::start(stage.laptop.node(), "wlan0", &filter)?,
         Capture::start(stage.laptop.node(), "eth0", &filter)?,
     ];
+    if Backend::of_this_story() == Backend::Kernel {
+        tunnel_goes_on(story, &mut stage, &mut session)?;
+    }
     stage.agent.kill()?;
     let killed = Instant::now();
     let curl = stage.curl(&[
@@ -83,5 +95,40 @@ pub(crate) fn tell(story: &Story) -> Told {
         format!("a new curl took {took:?}")
     })?;
     story.saw(format!("a new curl worked {} ms after the kill, from {}, ssh waited through a move and resumed as {lent}", took.as_millis(), web.peers()[0]));
+    Ok(())
+}
+
+/// The agent is killed and comes back: the session answers in between, and no probe is lost.
+fn tunnel_goes_on(story: &Story, stage: &mut Stage, session: &mut SshSession) -> Told {
+    let before = stage.wait_for_binding_at(stage.care_of())?;
+    let (near, far) = (stage.laptop.node(), &stage.site.server);
+    let mut ways = Vec::new();
+    for (direction, port) in [(Direction::Up, 9001), (Direction::Down, 9002)] {
+        let address = stage.site.address;
+        ways.push(Probes::start(
+            near, far, address, port, direction, INTERVAL,
+        )?);
+    }
+    let arrive = || {
+        ways.iter()
+            .try_for_each(|way| way.wait_for_more(SOME, BOUND))
+    };
+    arrive()?;
+    stage.agent.kill()?;
+    session.say(BOUND)?;
+    arrive()?;
+    stage.agent.run()?;
+    let after = stage.wait_for_binding_at(stage.care_of())?;
+    arrive()?;
+    session.say(BOUND)?;
+    ensure(after.choa == before.choa, || {
+        format!("{:?} was taken over as {:?}", before.choa, after.choa)
+    })?;
+    let lost: usize = ways.iter().map(Probes::lost).sum();
+    let arrived: usize = ways.iter().map(|way| way.counts().1).sum();
+    ensure(lost == 0, || format!("{lost} probes lost beside {arrived}"))?;
+    story.saw(format!(
+        "{arrived} probes both ways through a death and a return, none lost"
+    ));
     Ok(())
 }
