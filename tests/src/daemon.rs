@@ -220,6 +220,13 @@ impl Status {
         self.counters.get(name).copied().unwrap_or_default()
     }
 
+    /// The care-of address of every binding that has one, by the home address.
+    #[must_use]
+    pub fn care_of_addresses(&self) -> BTreeMap<IpAddr, IpAddr> {
+        let both = |binding: &Binding| Some((binding.choa?, binding.care_of?));
+        self.bindings.iter().filter_map(both).collect()
+    }
+
     /// The sum of all `drop_` counters.
     #[must_use]
     pub fn drops(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! The book of stories: small internets, the real daemons, unmodified programs. One file per promise.
 
+mod a_thousand_laptops;
 mod absent_agent_costs_at_most_the_hold;
 mod agent_and_server_on_one_host;
 mod chad_is_killed_during_a_transfer;
@@ -82,6 +83,7 @@ const BOOK: &[StoryEntry] = &[
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
     story!(make_before_break_loses_nothing, []),
     story!(ping_survives_moves, ["ping", "tcpdump", "tshark"]),
+    story!(a_thousand_laptops, ["curl"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"])
