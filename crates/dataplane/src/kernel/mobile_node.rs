@@ -12,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net};
 use mobility_protocol::{HomeAddress, Tunnel};
 
 use super::channel::Channel;
-use super::device::{self, Device, Form};
+use super::device::{self, Device, Ends, Form};
 use super::elements::Element;
 use super::filter::{self, Filter};
 use super::ipv4;
@@ -50,8 +50,7 @@ struct Pair {
     name: String,
     index: u32,
     /// What the device sends from, and by which interface.
-    local: Option<IpAddr>,
-    interface: Option<u32>,
+    ends: Ends,
     /// The index of the device that takes in what is sent to former care-of addresses.
     inbound: u32,
 }
@@ -96,15 +95,13 @@ impl MobileNodeTunnels {
     pub fn install(&self, tunnel: &Tunnel) -> Result<u32, Error> {
         let mut state = self.lock();
         let home = ipv4(tunnel.home_address.ip())?;
-        ipv4(tunnel.endpoints.local)?;
         let remote = IpAddr::from(ipv4(tunnel.endpoints.remote)?);
-        let local = Some(tunnel.endpoints.local);
-        let interface = tunnel.endpoints.interface;
+        let ends = Ends::new(tunnel.endpoints).ok_or(Error::NotIpv4(tunnel.endpoints.local))?;
         let mut pair = match state.pairs.get(&remote) {
             Some(pair) => pair.clone(),
             None => {
                 let name = self.free_name(&mut state.channel)?;
-                let pair = make(&mut state.channel, &name, tunnel, self.mtu)?;
+                let pair = make(&mut state.channel, &name, ends, self.mtu)?;
                 state.pairs.insert(remote, pair.clone());
                 pair
             }
@@ -113,14 +110,9 @@ impl MobileNodeTunnels {
         state
             .filter
             .add(&answers(&pair, home, &tunnel.correspondents))?;
-        if (pair.local, pair.interface) != (local, interface) {
-            let form = Form::Fixed {
-                local,
-                remote,
-                interface,
-            };
-            device::change(&mut state.channel, pair.index, form, self.mtu)?;
-            (pair.local, pair.interface) = (local, interface);
+        if pair.ends != ends {
+            device::change(&mut state.channel, pair.index, Form::Fixed(ends), self.mtu)?;
+            pair.ends = ends;
         }
         let index = pair.index;
         state.pairs.insert(remote, pair);
@@ -320,22 +312,13 @@ pub(crate) fn remove_leftovers() -> Result<(), Error> {
 }
 
 fn is_ours(device: &Device) -> bool {
-    device.ours && matches!(device.form, Some(Form::Fixed { .. }))
+    device.ours && matches!(device.form, Some(Form::Fixed(_)))
 }
 
 /// Both devices toward a home agent, up.
-fn make(channel: &mut Channel, name: &str, tunnel: &Tunnel, mtu: u16) -> Result<Pair, Error> {
-    let endpoints = tunnel.endpoints;
-    let outbound = Form::Fixed {
-        local: Some(endpoints.local),
-        remote: endpoints.remote,
-        interface: endpoints.interface,
-    };
-    let inbound = Form::Fixed {
-        local: None,
-        remote: endpoints.remote,
-        interface: None,
-    };
+fn make(channel: &mut Channel, name: &str, ends: Ends, mtu: u16) -> Result<Pair, Error> {
+    let outbound = Form::Fixed(ends);
+    let inbound = Form::Fixed(Ends::to_any(ends.remote()));
     let inbound_name = format!("{name}{INBOUND}");
     let mut made = Vec::new();
     let mut make = |name: &str, form| -> Result<u32, Error> {
@@ -357,8 +340,7 @@ fn make(channel: &mut Channel, name: &str, tunnel: &Tunnel, mtu: u16) -> Result<
         Ok((inbound, index)) => Ok(Pair {
             name: name.to_owned(),
             index,
-            local: Some(endpoints.local),
-            interface: endpoints.interface,
+            ends,
             inbound,
         }),
         Err(error) => {
@@ -381,20 +363,15 @@ fn former_pairs(devices: Vec<Device>) -> BTreeMap<IpAddr, Pair> {
     let mut pairs = BTreeMap::new();
     for device in ours.values() {
         let inbound = ours.get(&format!("{}{INBOUND}", device.name));
-        if let Some(Form::Fixed {
-            local,
-            remote,
-            interface,
-        }) = device.form
+        if let Some(Form::Fixed(ends)) = device.form
             && let Some(inbound) = inbound
             && device.up
             && inbound.up
         {
-            pairs.entry(remote).or_insert_with(|| Pair {
+            pairs.entry(ends.remote()).or_insert_with(|| Pair {
                 name: device.name.clone(),
                 index: device.index,
-                local,
-                interface,
+                ends,
                 inbound: inbound.index,
             });
         }

@@ -19,7 +19,7 @@ mod ruleset;
 use std::net::{IpAddr, Ipv4Addr};
 
 use channel::Channel;
-use device::Form;
+use device::{Ends, Form};
 use filter::Filter;
 pub(crate) use home_agent::remove_leftovers as remove_home_agent_leftovers;
 pub use home_agent::{HomeAgentConfig, HomeAgentTunnels};
@@ -57,14 +57,10 @@ pub(crate) fn probe_mobile_node() -> Result<(), Error> {
 
 fn try_device() -> Result<(), Error> {
     let mut channel = Channel::open_route()?;
-    let form = Form::Fixed {
-        local: None,
-        remote: NOBODY.into(),
-        interface: None,
-    };
+    let form = Form::Fixed(Ends::to_any(NOBODY.into()));
     let made = device::create(&mut channel, TRIAL_DEVICE, form, crate::DEFAULT_TUNNEL_MTU);
     match made {
-        Err(error) if !error.is_present() => return Err(device::explain(error)),
+        Err(error) if !error.is_present() => return Err(device::explain(error, form.family())),
         _ => {}
     }
     for device in device::list(&mut channel)? {

@@ -1,5 +1,7 @@
 //! The home agent's tunnel device, of this run or of a former one.
 
+use mobility_protocol::Family;
+
 use super::super::channel::Channel;
 use super::super::device::{self, Device, Form};
 use super::super::elements::Elements;
@@ -18,22 +20,27 @@ pub(super) fn find(
         .into_iter()
         .find(|device| device.name == config.device);
     match found {
-        Some(found) if found.form == Some(Form::External) => Ok(Some(found)),
+        Some(found) if found.form == Some(Form::External(Family::Ipv4)) => Ok(Some(found)),
         Some(found) => Err(Error::DeviceTaken(found.name)),
         None => Ok(None),
     }
 }
 
 pub(super) fn make(channel: &mut Channel, config: &HomeAgentConfig) -> Result<Device, Error> {
-    let made = device::create(channel, &config.device, Form::External, config.mtu);
+    let made = device::create(
+        channel,
+        &config.device,
+        Form::External(Family::Ipv4),
+        config.mtu,
+    );
     if let Err(error) = made {
         // The kernel has one such device for each namespace.
         let other = device::list(channel)?
             .into_iter()
-            .find(|device| device.form == Some(Form::External));
+            .find(|device| device.form == Some(Form::External(Family::Ipv4)));
         return Err(match other {
             Some(other) if error.is_present() => Error::ExternalDevice(other.name),
-            _ => device::explain(error),
+            _ => device::explain(error, Family::Ipv4),
         });
     }
     find(channel, config)?.ok_or_else(|| Error::NoDevice(config.device.clone()))
@@ -48,7 +55,7 @@ pub(crate) fn remove_leftovers(device: &str) -> Result<(), Error> {
     let mut channel = Channel::open_route()?;
     let mut found = false;
     for present in device::list(&mut channel)? {
-        if present.name == device && present.form == Some(Form::External) {
+        if present.name == device && present.form == Some(Form::External(Family::Ipv4)) {
             found = true;
             device::delete(&mut channel, present.index)?;
         }
