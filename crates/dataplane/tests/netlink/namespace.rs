@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use tun_rs::SyncDevice;
 
 /// How long a test waits for something that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// This host's address on the access network that [`attach`] makes.
 pub(crate) const ACCESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
