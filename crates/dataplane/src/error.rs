@@ -87,6 +87,19 @@ pub enum Error {
     /// The kernel backend carries IPv4 only.
     #[error("the kernel backend carries IPv4 only, and {0} is not")]
     NotIpv4(IpAddr),
+    /// The kernel's tunnels wrap a family in itself.
+    #[error(
+        "a tunnel between {local} and {remote} can't carry {home_address}: the kernel backend wraps \
+         IPv4 in IPv4 and IPv6 in IPv6"
+    )]
+    MixedFamilies {
+        /// The home address of the tunnel.
+        home_address: HomeAddress,
+        /// Our outer address.
+        local: IpAddr,
+        /// The other end.
+        remote: IpAddr,
+    },
     /// A correspondent is of another family than the home address.
     #[error(
         "{correspondent} can't be reached from {home_address}: it is of the other family of IP"

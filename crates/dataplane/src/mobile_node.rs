@@ -4,8 +4,7 @@
 //! routes come with the first tunnel and go with the last.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use mobility_protocol::{DataplaneChange, Family, HomeAddress, Tunnel};
@@ -16,7 +15,7 @@ use crate::kernel::{self, MobileNodeTunnels};
 use crate::netlink::mobile_node::Routes;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::sockets::Sockets;
-use crate::netlink::{Netlink, Repair};
+use crate::netlink::{Netlink, Repair, has_ipv6};
 use crate::userspace::{self, Role, Traffic, UserspaceConfig};
 use crate::{
     Addresses, BackendChoice, Carrier, Chosen, DEFAULT_TUNNEL_MTU, Error, Failure,
@@ -90,11 +89,11 @@ impl MobileNodeDataplane {
         privileges::check()?;
         let chosen = config.backend.resolve(kernel::probe_mobile_node)?;
         let carried = match chosen.carrier {
-            Carrier::Kernel => Ipv4Addr::UNSPECIFIED.into(),
+            Carrier::Kernel => of_this_system(),
             Carrier::Userspace => {
                 // What the kernel still carries for a former run would be in the way.
                 kernel::remove_mobile_node_leftovers()?;
-                carried()?
+                left_to_userspace()?
             }
         };
         let netlink = Netlink::open()?;
@@ -414,13 +413,21 @@ impl Backend {
     }
 }
 
-/// Every family, but IPv6 only where this system has it and leaves its tunnels to us.
-fn carried() -> Result<Addresses, Error> {
+fn of_this_system() -> Addresses {
+    let ipv6 = has_ipv6().then_some(Ipv6Addr::UNSPECIFIED);
+    Addresses {
+        ipv6,
+        ..Addresses::UNSPECIFIED
+    }
+}
+
+/// Every family of this system, but IPv6 only where the kernel leaves its tunnels to us.
+fn left_to_userspace() -> Result<Addresses, Error> {
     userspace::probe(Family::Ipv4)?;
-    let mut carried = Addresses::UNSPECIFIED;
-    if !Path::new("/proc/sys/net/ipv6").exists() {
-        carried.ipv6 = None;
-    } else if let Err(error) = userspace::probe(Family::Ipv6) {
+    let mut carried = of_this_system();
+    if carried.ipv6.is_some()
+        && let Err(error) = userspace::probe(Family::Ipv6)
+    {
         tracing::warn!(%error, "only IPv4 is carried");
         carried.ipv6 = None;
     }

@@ -13,6 +13,7 @@ use netlink_packet_route::link::{
 
 use super::channel::Channel;
 use super::message::Message;
+use crate::netlink::sysctl::Setting;
 use crate::{Error, FWMARK};
 
 /// The group of every device of ours with fixed ends, by which rules and people find them
@@ -108,6 +109,14 @@ pub(super) const TTL: u8 = 64;
 /// The service and congestion fields are those of the inner packet (RFC 6040).
 const TOS_INHERIT: u8 = 1;
 
+/// `IN6_ADDR_GEN_MODE_NONE`, and nothing is learnt from whoever is in the tunnel.
+const QUIET_IPV6: [(&str, &str); 4] = [
+    ("addr_gen_mode", "1"),
+    ("accept_ra", "0"),
+    ("accept_redirects", "0"),
+    ("disable_ipv6", "0"),
+];
+
 /// All devices.
 pub(super) fn list(channel: &mut Channel) -> Result<Vec<Device>, Error> {
     let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
@@ -156,6 +165,25 @@ pub(super) fn change(channel: &mut Channel, index: u32, form: Form, mtu: u16) ->
     message.header.index = index;
     let message = RouteNetlinkMessage::NewLink(message);
     channel.one("change a tunnel device", Message::route(&message, 0))
+}
+
+/// Prepares a device that is still down: nothing but what we lead there may leave by it, no
+/// link-local address, no question for routers. `rp_filter` is the reverse path filtering of IPv4,
+/// which IPv6 has not.
+pub(super) fn prepare(name: &str, family: Family, rp_filter: &str) -> Result<(), Error> {
+    match family {
+        Family::Ipv4 => {
+            Setting::ipv4_device(name, "rp_filter").set(rp_filter)?;
+            // A system without IPv6 has no such setting.
+            let _ = Setting::ipv6_device(name, "disable_ipv6").set("1");
+        }
+        Family::Ipv6 => {
+            for (setting, value) in QUIET_IPV6 {
+                Setting::ipv6_device(name, setting).set(value)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Sets a device up.

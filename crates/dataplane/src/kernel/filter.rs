@@ -2,35 +2,84 @@
 //! its correspondents to its home address, or a router's report about packets of ours.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use mobility_protocol::Family;
 
 use super::device::GROUP;
 use super::elements::{Element, Elements, Set};
-use super::program::{Header, Meta, Program, RangeSet, Register, Step, Verdict, remove_table};
+use super::program::{
+    Header, Meta, Part, Program, RangeSet, Register, Step, Verdict, remove_table,
+};
 use crate::Error;
 
 const TABLE: &str = "mn-agent";
 
-/// Which correspondents may reach which home address by which device.
-const CORRESPONDENTS: Set = Set("correspondents4");
-
 /// The counters of the table, by the names that the userspace backend uses for the same reasons.
-const COUNTERS: [&str; 2] = ["drop_not_a_correspondent", "drop_nested_tunnel"];
+const COUNTERS: [&str; 3] = [
+    "drop_not_a_correspondent",
+    "drop_nested_tunnel",
+    "drop_source_route",
+];
 
 /// IP-in-IP, IPv6-in-IP, GRE and minimal encapsulation: whatever is inside would escape the filter.
 const TUNNELS: [u8; 4] = [4, 41, 47, 55];
 
-/// What routers on the way say about our own packets: unreachable, time exceeded, parameter problem.
-const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
+/// The routing header of IPv6, and where in it the segments left are.
+const ROUTING_HEADER: u8 = 43;
+const SEGMENTS_LEFT: u32 = 3;
 
-/// Types of `nft`.
-const INTERFACE_INDEX: u32 = 20;
-const IPV4_ADDRESS: u32 = 7;
+/// What differs between the families.
+#[derive(Debug)]
+struct Rules {
+    /// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+    number: u8,
+    /// Which correspondents may reach which home address by which device.
+    correspondents: Set,
+    /// How `nft` shows an address.
+    address: Part,
+    /// Where in the header the addresses are.
+    source: u32,
+    destination: u32,
+    icmp: u8,
+    /// What routers on the way say about our own packets: unreachable, too big, time exceeded,
+    /// parameter problem.
+    icmp_errors: &'static [u8],
+}
 
-/// The first register; the next four octets are in register 9.
+const IPV4: Rules = Rules {
+    number: 2,
+    correspondents: Set("correspondents4"),
+    address: Part { kind: 7, octets: 4 },
+    source: 12,
+    destination: 16,
+    icmp: 1,
+    icmp_errors: &[3, 11, 12],
+};
+
+const IPV6: Rules = Rules {
+    number: 10,
+    correspondents: Set("correspondents6"),
+    address: Part {
+        kind: 8,
+        octets: 16,
+    },
+    source: 8,
+    destination: 24,
+    icmp: 58,
+    icmp_errors: &[1, 2, 3, 4],
+};
+
+/// How `nft` shows the index of a device.
+const INTERFACE_INDEX: Part = Part {
+    kind: 20,
+    octets: 4,
+};
+
+/// The first register, and the one behind its first four octets.
 const FIRST: Register = Register(1);
+const SECOND: Register = Register(9);
 
 /// The table, and what is in its set.
 #[derive(Debug)]
@@ -46,8 +95,11 @@ impl Filter {
         rules(TABLE)
             .apply(&mut elements)
             .or_else(|_| rules(TABLE).anew(&mut elements))?;
-        let present = elements.list(CORRESPONDENTS)?;
-        let present = present.into_iter().map(|present| present.element).collect();
+        let mut present = BTreeSet::new();
+        for rules in [IPV4, IPV6] {
+            let listed = elements.list(rules.correspondents)?;
+            present.extend(listed.into_iter().map(|listed| listed.element));
+        }
         Ok(Self { elements, present })
     }
 
@@ -101,31 +153,48 @@ impl Filter {
     }
 }
 
-/// What lets packets of a correspondent to a home address in by a device.
-pub(super) fn correspondent(device: u32, home: Ipv4Addr, correspondents: Ipv4Net) -> Element {
-    let key = |peer: Ipv4Addr| {
-        // `nft` compares numbers in ranges with the most significant octet first.
-        [device.to_be_bytes(), home.octets(), peer.octets()].concat()
+/// What lets packets of a correspondent to a home address in by a device; `None` when they are of
+/// different families.
+pub(super) fn correspondent(device: u32, home: IpAddr, correspondents: IpNet) -> Option<Element> {
+    let rules = match (Family::of(home), Family::of(correspondents.addr())) {
+        (Family::Ipv4, Family::Ipv4) => IPV4,
+        (Family::Ipv6, Family::Ipv6) => IPV6,
+        _ => return None,
     };
-    Element {
+    let key = |peer: IpAddr| {
+        // `nft` compares numbers in ranges with the most significant octet first.
+        [device.to_be_bytes().to_vec(), octets(home), octets(peer)].concat()
+    };
+    Some(Element {
         key_end: Some(key(correspondents.broadcast())),
-        ..Element::of(CORRESPONDENTS, key(correspondents.network()))
+        ..Element::of(rules.correspondents, key(correspondents.network()))
+    })
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 
 /// The rules, as `nft list table inet mn-agent` shows them.
+///
+/// What the home address itself is asked to do by options for destinations, our kernel refuses: a
+/// Home Address option is one of these, and only a security policy of the operator's allows it.
 fn rules(table: &'static str) -> Program {
-    const IPV4: Step<'_> = Step::Is(FIRST, &[2]);
     let chain = "prerouting";
     let drop = |counter| [Step::Count(counter), Step::Verdict(Verdict::Drop)];
     let mut program = Program::new(table);
     for counter in COUNTERS {
         program.counter(counter);
     }
-    program.set(RangeSet {
-        name: CORRESPONDENTS.0,
-        types: &[INTERFACE_INDEX, IPV4_ADDRESS, IPV4_ADDRESS],
-    });
+    for rules in [IPV4, IPV6] {
+        program.set(RangeSet {
+            name: rules.correspondents.0,
+            parts: &[INTERFACE_INDEX, rules.address, rules.address],
+        });
+    }
     // Before connections are tracked (`raw`).
     program.prerouting_chain(chain, -300);
     let foreign = [
@@ -137,38 +206,50 @@ fn rules(table: &'static str) -> Program {
     for protocol in TUNNELS {
         let [count, drop] = drop("drop_nested_tunnel");
         let nested = [
-            Step::Meta(Meta::Family, FIRST),
-            IPV4,
-            Step::Payload(Header::Network, 9, 1, FIRST),
+            // Behind all extension headers.
+            Step::Meta(Meta::Transport, FIRST),
             Step::Is(FIRST, &[protocol]),
             count,
             drop,
         ];
         program.rule(chain, &nested);
     }
-    let answer = [
+    let [count, refuse] = drop("drop_source_route");
+    let diverted = [
         Step::Meta(Meta::Family, FIRST),
-        IPV4,
-        Step::Meta(Meta::Device, FIRST),
-        Step::BigEndian(FIRST),
-        // Destination and source.
-        Step::Payload(Header::Network, 16, 4, Register(9)),
-        Step::Payload(Header::Network, 12, 4, Register(10)),
-        Step::In(CORRESPONDENTS.0, FIRST),
-        Step::Verdict(Verdict::Accept),
+        Step::Is(FIRST, &[IPV6.number]),
+        Step::Extension(ROUTING_HEADER, SEGMENTS_LEFT, 1, FIRST),
+        Step::IsNot(FIRST, &[0]),
+        count,
+        refuse,
     ];
-    program.rule(chain, &answer);
-    for kind in ICMP_ERRORS {
-        let report = [
+    program.rule(chain, &diverted);
+    for rules in [IPV4, IPV6] {
+        let length = rules.address.octets;
+        let source = Register(SECOND.0 + length / 4);
+        let answer = [
             Step::Meta(Meta::Family, FIRST),
-            IPV4,
-            Step::Meta(Meta::Transport, FIRST),
-            Step::Is(FIRST, &[1]),
-            Step::Payload(Header::Transport, 0, 1, FIRST),
-            Step::Is(FIRST, &[kind]),
+            Step::Is(FIRST, &[rules.number]),
+            Step::Meta(Meta::Device, FIRST),
+            Step::BigEndian(FIRST),
+            Step::Payload(Header::Network, rules.destination, length, SECOND),
+            Step::Payload(Header::Network, rules.source, length, source),
+            Step::In(rules.correspondents.0, FIRST),
             Step::Verdict(Verdict::Accept),
         ];
-        program.rule(chain, &report);
+        program.rule(chain, &answer);
+        for &kind in rules.icmp_errors {
+            let report = [
+                Step::Meta(Meta::Family, FIRST),
+                Step::Is(FIRST, &[rules.number]),
+                Step::Meta(Meta::Transport, FIRST),
+                Step::Is(FIRST, &[rules.icmp]),
+                Step::Payload(Header::Transport, 0, 1, FIRST),
+                Step::Is(FIRST, &[kind]),
+                Step::Verdict(Verdict::Accept),
+            ];
+            program.rule(chain, &report);
+        }
     }
     program.rule(chain, &drop("drop_not_a_correspondent"));
     program
@@ -204,9 +285,16 @@ mod tests {
                 "a trial leaves nothing behind"
             );
             let mut filter = Filter::open().unwrap();
-            let home = Ipv4Addr::new(10, 128, 0, 9);
-            let wanted = |prefix: &str| correspondent(1, home, prefix.parse().unwrap());
-            let both = BTreeSet::from([wanted("198.51.100.0/24"), wanted("203.0.113.7/32")]);
+            let wanted = |home: &str, prefix: &str| {
+                correspondent(1, home.parse().unwrap(), prefix.parse().unwrap()).unwrap()
+            };
+            let kept = wanted("10.128.0.9", "203.0.113.7/32");
+            let both = BTreeSet::from([
+                kept.clone(),
+                wanted("10.128.0.9", "198.51.100.0/24"),
+                wanted("2001:db8:4::9", "2001:db8:c::/64"),
+                wanted("2001:db8:4::9", "2001:db8:d::1/128"),
+            ]);
             filter.allow(&both).unwrap();
             let shown = nft(&["list", "table", "inet", "mn-agent"]);
             for words in [
@@ -214,7 +302,13 @@ mod tests {
                 "\"lo\" . 10.128.0.9 . 198.51.100.0/24",
                 "\"lo\" . 10.128.0.9 . 203.0.113.7",
                 "iifgroup != 67 accept",
-                "ip protocol ipencap counter name \"drop_nested_tunnel\" drop",
+                "type iface_index . ipv6_addr . ipv6_addr",
+                "\"lo\" . 2001:db8:4::9 . 2001:db8:c::/64",
+                "\"lo\" . 2001:db8:4::9 . 2001:db8:d::1",
+                "meta l4proto ipv6 counter name \"drop_nested_tunnel\" drop",
+                "rt seg-left != 0 counter name \"drop_source_route\" drop",
+                "iif . ip6 daddr . ip6 saddr @correspondents6 accept",
+                "icmpv6 type packet-too-big accept",
                 "iif . ip daddr . ip saddr @correspondents4 accept",
                 "icmp type time-exceeded accept",
                 "counter name \"drop_not_a_correspondent\" drop",
@@ -225,7 +319,7 @@ mod tests {
             // The next run finds it, and what it does not want goes.
             let mut next = Filter::open().unwrap();
             assert_eq!(next.present, both);
-            next.allow(&[wanted("203.0.113.7/32")].into()).unwrap();
+            next.allow(&[kept].into()).unwrap();
             assert_eq!(
                 nft(&["list", "table", "inet", "mn-agent"])
                     .matches("\"lo\"")

@@ -5,20 +5,18 @@
 //! routes through it stay as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use mobility_protocol::{HomeAddress, Tunnel};
 
 use super::channel::Channel;
 use super::device::{self, Device, Ends, Form};
 use super::elements::Element;
 use super::filter::{self, Filter};
-use super::ipv4;
 use crate::Error;
 use crate::error::Errors;
-use crate::netlink::sysctl::Setting;
 use crate::userspace::Traffic;
 
 /// The running backend: devices in the group 67, and the table `inet mn-agent` of the packet filter.
@@ -90,13 +88,18 @@ impl MobileNodeTunnels {
     /// its packets go by.
     ///
     /// # Errors
-    /// [`Error::NotIpv4`], [`Error::Netlink`], [`Error::Sysctl`]; nothing has changed for this binding
+    /// [`Error::MixedFamilies`], [`Error::Netlink`], [`Error::Sysctl`]; nothing has changed for this binding
     /// then.
     pub fn install(&self, tunnel: &Tunnel) -> Result<u32, Error> {
         let mut state = self.lock();
-        let home = ipv4(tunnel.home_address.ip())?;
-        let remote = IpAddr::from(ipv4(tunnel.endpoints.remote)?);
-        let ends = Ends::new(tunnel.endpoints).ok_or(Error::NotIpv4(tunnel.endpoints.local))?;
+        let remote = tunnel.endpoints.remote;
+        let ends = Ends::new(tunnel.endpoints)
+            .filter(|ends| ends.family() == tunnel.home_address.family())
+            .ok_or(Error::MixedFamilies {
+                home_address: tunnel.home_address,
+                local: tunnel.endpoints.local,
+                remote,
+            })?;
         let mut pair = match state.pairs.get(&remote) {
             Some(pair) => pair.clone(),
             None => {
@@ -107,9 +110,7 @@ impl MobileNodeTunnels {
             }
         };
         // Who may answer is known before anybody can ask.
-        state
-            .filter
-            .add(&answers(&pair, home, &tunnel.correspondents))?;
+        state.filter.add(&answers(&pair, tunnel))?;
         if pair.ends != ends {
             device::change(&mut state.channel, pair.index, Form::Fixed(ends), self.mtu)?;
             pair.ends = ends;
@@ -280,10 +281,8 @@ impl State {
         }
         let mut wanted = BTreeSet::new();
         for tunnel in self.tunnels.values() {
-            if let Some(pair) = self.pairs.get(&tunnel.endpoints.remote)
-                && let IpAddr::V4(home) = tunnel.home_address.ip()
-            {
-                wanted.extend(answers(pair, home, &tunnel.correspondents));
+            if let Some(pair) = self.pairs.get(&tunnel.endpoints.remote) {
+                wanted.extend(answers(pair, tunnel));
             }
         }
         self.filter.allow(&wanted)
@@ -321,16 +320,16 @@ fn make(channel: &mut Channel, name: &str, ends: Ends, mtu: u16) -> Result<Pair,
     let inbound = Form::Fixed(Ends::to_any(ends.remote()));
     let inbound_name = format!("{name}{INBOUND}");
     let mut made = Vec::new();
-    let mut make = |name: &str, form| -> Result<u32, Error> {
+    let mut make = |name: &str, form: Form| -> Result<u32, Error> {
         device::create(channel, name, form, mtu)?;
         let device = device::list(channel)?
             .into_iter()
             .find(|device| device.name == name);
         let device = device.ok_or_else(|| Error::NoDevice(name.to_owned()))?;
         made.push(device.index);
-        // What the filter would look for is checked by the packet filter, and answers to a home
-        // address may come in by either device.
-        Setting::ipv4_device(name, "rp_filter").set("0")?;
+        // Answers to a home address may come in by either device, and what reverse path filtering
+        // would look for is checked by the packet filter.
+        device::prepare(name, form.family(), "0")?;
         device::bring_up(channel, device.index)?;
         Ok(device.index)
     };
@@ -380,14 +379,15 @@ fn former_pairs(devices: Vec<Device>) -> BTreeMap<IpAddr, Pair> {
 }
 
 /// What lets a home address's correspondents in by both devices.
-fn answers(pair: &Pair, home: Ipv4Addr, correspondents: &[IpNet]) -> BTreeSet<Element> {
-    let prefixes: Vec<Ipv4Net> = super::ipv4_prefixes(correspondents);
+fn answers(pair: &Pair, tunnel: &Tunnel) -> BTreeSet<Element> {
+    let home = tunnel.home_address.ip();
+    let prefixes = IpNet::aggregate(&tunnel.correspondents.to_vec());
     [pair.index, pair.inbound]
         .into_iter()
         .flat_map(|device| {
             prefixes
                 .iter()
-                .map(move |prefix| filter::correspondent(device, home, *prefix))
+                .filter_map(move |prefix| filter::correspondent(device, home, *prefix))
         })
         .collect()
 }

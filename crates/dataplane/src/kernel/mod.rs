@@ -1,4 +1,5 @@
-//! The kernel backend: IP-in-IP (RFC 2003) by the kernel's own tunnel devices.
+//! The kernel backend: IPv4 in IPv4 (RFC 2003) and IPv6 in IPv6 (RFC 2473) by the kernel's own tunnel
+//! devices.
 //!
 //! Packets never visit this process. Devices, routes and the packet filter's table hold everything
 //! that carrying needs, so they go on when the process dies, and the next start takes them over.
@@ -16,7 +17,7 @@ mod program;
 mod routes;
 mod ruleset;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use channel::Channel;
 use device::{Ends, Form};
@@ -27,14 +28,21 @@ use ipnet::{IpNet, Ipv4Net};
 pub(crate) use keeper::Keeper;
 pub use mobile_node::MobileNodeTunnels;
 pub(crate) use mobile_node::remove_leftovers as remove_mobile_node_leftovers;
+use mobility_protocol::Family;
 
 use crate::Error;
+use crate::netlink::families;
 
 /// The name of a device that shows whether the kernel has tunnels, and goes at once.
 const TRIAL_DEVICE: &str = "cha-trial";
 
-/// Where the trial device would send to: an address that nobody has (RFC 7600).
-const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+/// Where the trial device would send to: an address that nobody has (RFC 7600; RFC 6666).
+const fn nobody(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, 0, 8)),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1)),
+    }
+}
 
 /// Whether the kernel can carry a home agent's tunnels in the calling thread's network namespace.
 ///
@@ -43,24 +51,25 @@ const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 pub(crate) fn probe_home_agent(config: &HomeAgentConfig) -> Result<(), Error> {
     // First what has no side effect: the trial device loads the module.
     config.rules().try_out().map_err(Error::PacketFilter)?;
-    try_device()
+    try_device(Family::Ipv4)
 }
 
-/// Whether the kernel can carry a mobile node's tunnels in the calling thread's network namespace.
+/// Whether the kernel can carry a mobile node's tunnels in the calling thread's network namespace, in
+/// each family that this system has.
 ///
 /// # Errors
 /// What is missing: [`Error::NoPacketFilter`], [`Error::TunnelModule`].
 pub(crate) fn probe_mobile_node() -> Result<(), Error> {
     Filter::try_out()?;
-    try_device()
+    families().try_for_each(try_device)
 }
 
-fn try_device() -> Result<(), Error> {
+fn try_device(family: Family) -> Result<(), Error> {
     let mut channel = Channel::open_route()?;
-    let form = Form::Fixed(Ends::to_any(NOBODY.into()));
+    let form = Form::Fixed(Ends::to_any(nobody(family)));
     let made = device::create(&mut channel, TRIAL_DEVICE, form, crate::DEFAULT_TUNNEL_MTU);
     match made {
-        Err(error) if !error.is_present() => return Err(device::explain(error, form.family())),
+        Err(error) if !error.is_present() => return Err(device::explain(error, family)),
         _ => {}
     }
     for device in device::list(&mut channel)? {

@@ -21,6 +21,8 @@ pub(super) enum Step<'a> {
     Meta(Meta, Register),
     /// Loads octets of a header.
     Payload(Header, u32, u32, Register),
+    /// Loads octets of the first extension header of IPv6 with this number, if there is one.
+    Extension(u8, u32, u32, Register),
     /// Puts the most significant octet of a number first.
     BigEndian(Register),
     /// Goes on if a register holds this.
@@ -70,12 +72,20 @@ pub(super) enum Verdict {
     Accept,
 }
 
-/// A set of ranges whose keys have several parts of four octets each.
+/// A set of ranges whose keys have several parts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RangeSet<'a> {
     pub(super) name: &'a str,
-    /// The types of the parts, by which `nft` shows them.
-    pub(super) types: &'a [u32],
+    pub(super) parts: &'a [Part],
+}
+
+/// Part of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// The type, by which `nft` shows it.
+    pub(super) kind: u32,
+    /// A multiple of four.
+    pub(super) octets: u32,
 }
 
 const NFT_MSG_NEWTABLE: u16 = 0;
@@ -124,21 +134,21 @@ impl Program {
 
     /// A set.
     pub(super) fn set(&mut self, set: RangeSet<'_>) {
-        let parts = u32::try_from(set.types.len()).unwrap_or(u32::MAX);
+        let octets: u32 = set.parts.iter().map(|part| part.octets).sum();
         let key_type = set
-            .types
+            .parts
             .iter()
-            .fold(0, |types, part| types << TYPE_BITS | part);
+            .fold(0, |types, part| types << TYPE_BITS | part.kind);
         self.push(NFT_MSG_NEWSET, NLM_F_CREATE, |message| {
             message.attribute(2, &text(set.name));
             message.attribute(3, &(NFT_SET_INTERVAL | NFT_SET_CONCAT).to_be_bytes());
             message.attribute(4, &key_type.to_be_bytes());
-            message.attribute(5, &(parts * 4).to_be_bytes());
+            message.attribute(5, &octets.to_be_bytes());
             message.attribute(10, &1u32.to_be_bytes());
             message.nest(9, |description| {
                 description.nest(2, |fields| {
-                    for _ in 0..parts {
-                        fields.nest(1, |field| field.attribute(1, &4u32.to_be_bytes()));
+                    for part in set.parts {
+                        fields.nest(1, |field| field.attribute(1, &part.octets.to_be_bytes()));
                     }
                 });
             });
@@ -221,6 +231,7 @@ impl Step<'_> {
         match self {
             Self::Meta(..) => "meta",
             Self::Payload(..) => "payload",
+            Self::Extension(..) => "exthdr",
             Self::BigEndian(_) => "byteorder",
             Self::Is(..) | Self::IsNot(..) => "cmp",
             Self::In(..) => "lookup",
@@ -242,6 +253,12 @@ impl Step<'_> {
                 number(2, header.base());
                 number(3, offset);
                 number(4, length);
+            }
+            Self::Extension(header, offset, length, Register(register)) => {
+                number(1, register);
+                number(3, offset);
+                number(4, length);
+                data.attribute(2, &[header]);
             }
             Self::BigEndian(Register(register)) => {
                 number(1, register);

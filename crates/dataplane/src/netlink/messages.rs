@@ -369,11 +369,12 @@ pub(crate) fn link_by_name(name: &str) -> LinkMessage {
     message
 }
 
-pub(crate) fn link_up(index: u32, mtu: u16) -> LinkMessage {
+pub(crate) fn link_up(index: u32, mtu: Option<u16>) -> LinkMessage {
     let mut message = link(index);
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
-    message.attributes = vec![LinkAttribute::Mtu(u32::from(mtu))];
+    let mtu = mtu.map(|mtu| LinkAttribute::Mtu(u32::from(mtu)));
+    message.attributes.extend(mtu);
     message
 }
 

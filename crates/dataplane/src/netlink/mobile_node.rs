@@ -382,7 +382,7 @@ impl Routes {
         let devices: BTreeSet<u32> = self.claims.iter().map(|claim| claim.device).collect();
         for index in devices {
             match self.netlink.link_by_index(index).await? {
-                Some(link) if !link.up => self.netlink.bring_up(&link, self.mtu).await?,
+                Some(link) if !link.up => self.netlink.bring_back_up(&link).await?,
                 Some(_) => {}
                 None => return Err(Error::NoDevice(format!("with the index {index}"))),
             }

@@ -133,7 +133,7 @@ impl Netlink {
     }
 
     async fn bring_up(&self, link: &Link, mtu: u16) -> Result<(), Error> {
-        let change = RouteNetlinkMessage::SetLink(messages::link_up(link.index, mtu));
+        let change = RouteNetlinkMessage::SetLink(messages::link_up(link.index, Some(mtu)));
         let attempt = format!("bring up {}", link.name);
         self.0.ask(&attempt, change, Verb::Change).await?;
         let ipv6 = Setting::ipv6_device(&link.name, "mtu");
@@ -143,6 +143,13 @@ impl Netlink {
             true => ipv6.set(&ipv6_mtu(mtu).to_string()).map(drop),
             false => Ok(()),
         }
+    }
+
+    /// Sets a device up whose sizes are somebody else's business.
+    async fn bring_back_up(&self, link: &Link) -> Result<(), Error> {
+        let change = RouteNetlinkMessage::SetLink(messages::link_up(link.index, None));
+        let attempt = format!("bring up {}", link.name);
+        self.0.ask(&attempt, change, Verb::Change).await.map(drop)
     }
 
     async fn add_home_address(&self, address: IpAddr, interface: u32) -> Result<(), Error> {
@@ -175,7 +182,7 @@ impl Netlink {
 }
 
 /// The families of IP that this system has.
-fn families() -> impl Iterator<Item = Family> {
+pub(crate) fn families() -> impl Iterator<Item = Family> {
     let ipv6 = has_ipv6().then_some(Family::Ipv6);
     [Family::Ipv4].into_iter().chain(ipv6)
 }

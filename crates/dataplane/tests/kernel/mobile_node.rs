@@ -1,25 +1,155 @@
 //! What the kernel carries for a mobile node, alone and with home agents of either backend.
 
-use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::Addresses;
 use dataplane::BackendChoice::{self, Kernel, Userspace};
 use dataplane::home_agent::{self, HomeAgentDataplane};
 use dataplane::mobile_node::{Config, MobileNodeDataplane};
 use ipnet::IpNet;
-use mobility_protocol::{DataplaneChange, Encapsulation, HomeAddress, Tunnel, TunnelEndpoints};
+use mobility_protocol::{
+    DataplaneChange, Encapsulation, Family, HomeAddress, Tunnel, TunnelEndpoints,
+};
 use tokio::runtime::Runtime;
 
 use crate::namespace::{
-    ACCESS, CORRESPONDENT, HOME, OTHER, Peer, ROUTER, attach, echo, eventually, ip, says_back,
-    snapshot,
+    ACCESS, ACCESS_6, CORRESPONDENT, CORRESPONDENT_6, HOME, HOME_6, OTHER, OTHER_6, Peer, ROUTER,
+    ROUTER_6, attach, attach_6, echo_at, eventually, ip, says_back, snapshot,
 };
-use crate::site::run;
+use crate::site;
 
-/// This host's address after a move, on the same cable.
-const NEXT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
+/// The addresses of the hosts in one family, and how they are given.
+#[derive(Clone, Copy)]
+struct World {
+    family: Family,
+    access: IpAddr,
+    /// This host's address after a move, on the same cable.
+    next: IpAddr,
+    router: IpAddr,
+    correspondent: IpAddr,
+    other: IpAddr,
+    home: IpAddr,
+    pool: &'static str,
+    prefix: &'static str,
+    /// What a tunnel is made of by hand.
+    tunnel: &'static str,
+    /// The option of `ip`.
+    option: &'static str,
+    unspecified: IpAddr,
+    /// What a home agent can carry it with.
+    agents: &'static [BackendChoice],
+}
+
+const IPV4: World = World {
+    family: Family::Ipv4,
+    access: IpAddr::V4(ACCESS),
+    next: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11)),
+    router: IpAddr::V4(ROUTER),
+    correspondent: IpAddr::V4(CORRESPONDENT),
+    other: IpAddr::V4(OTHER),
+    home: IpAddr::V4(HOME),
+    pool: "10.128.0.0/10",
+    prefix: "24",
+    tunnel: "type ipip ttl 64",
+    option: "-4",
+    unspecified: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    agents: &[Kernel, Userspace],
+};
+
+const IPV6: World = World {
+    family: Family::Ipv6,
+    access: IpAddr::V6(ACCESS_6),
+    next: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11)),
+    router: IpAddr::V6(ROUTER_6),
+    correspondent: IpAddr::V6(CORRESPONDENT_6),
+    other: IpAddr::V6(OTHER_6),
+    home: IpAddr::V6(HOME_6),
+    pool: "2001:db8:4::/64",
+    prefix: "64",
+    tunnel: "type ip6tnl mode ip6ip6 hoplimit 64 encaplimit none",
+    option: "-6",
+    unspecified: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    agents: &[Userspace],
+};
+
+/// Runs a test in each family.
+fn run<F: Future<Output = ()>>(name: &'static str, test: impl Fn(World) -> F + Send + Copy) {
+    for world in [IPV4, IPV6] {
+        eprintln!("{name}, {}", world.family);
+        site::run(name, move || test(world));
+    }
+}
+
+impl World {
+    fn attach(self) -> Peer {
+        match self.family {
+            Family::Ipv4 => attach(),
+            Family::Ipv6 => attach_6(),
+        }
+    }
+
+    fn home_address(self) -> HomeAddress {
+        HomeAddress(self.home)
+    }
+
+    fn tunnel(self, care_of: IpAddr, correspondents: &[IpAddr]) -> Tunnel {
+        Tunnel {
+            home_address: self.home_address(),
+            endpoints: TunnelEndpoints {
+                local: care_of,
+                remote: self.router,
+                interface: Some(nix::net::if_::if_nametoindex("wlan0").unwrap()),
+            },
+            former_remote: None,
+            encapsulation: Encapsulation::IpInIp,
+            correspondents: correspondents.iter().copied().map(IpNet::from).collect(),
+        }
+    }
+
+    fn come_to(self, address: IpAddr) {
+        let nodad = match self.family {
+            Family::Ipv4 => "",
+            Family::Ipv6 => "nodad",
+        };
+        ip(&format!(
+            "addr add {address}/{} dev wlan0 {nodad}",
+            self.prefix
+        ));
+    }
+
+    fn move_to(self, address: IpAddr, from: IpAddr) {
+        self.come_to(address);
+        ip(&format!("addr del {from}/{} dev wlan0", self.prefix));
+        // The kernel promotes the next address or removes the route with the last.
+        let World { option, router, .. } = self;
+        ip(&format!(
+            "{option} route replace default via {router} dev wlan0"
+        ));
+    }
+
+    /// Sends what a home agent would: a datagram to the home address, wrapped to a care-of address.
+    fn wrap(self, peer: &Peer, care_of: IpAddr, source: IpAddr) {
+        let World {
+            router,
+            home,
+            tunnel,
+            ..
+        } = self;
+        peer.run(move || {
+            ip(&format!(
+                "link add name out {tunnel} local {router} remote {care_of}"
+            ));
+            ip("link set out up");
+            ip(&format!("route add {home} dev out"));
+            let socket = UdpSocket::bind((source, 0)).unwrap();
+            socket.send_to(b"hello", (home, 9)).unwrap();
+            ip("link del out");
+        });
+    }
+}
 
 async fn start(backend: BackendChoice) -> MobileNodeDataplane {
     let config = Config {
@@ -29,27 +159,15 @@ async fn start(backend: BackendChoice) -> MobileNodeDataplane {
     MobileNodeDataplane::start(config).await.unwrap()
 }
 
-fn tunnel(care_of: Ipv4Addr, correspondents: &[Ipv4Addr]) -> Tunnel {
-    let prefixes: Arc<[IpNet]> = correspondents
-        .iter()
-        .map(|address| IpNet::from(IpAddr::from(*address)))
-        .collect();
-    Tunnel {
-        home_address: HomeAddress::from(HOME),
-        endpoints: TunnelEndpoints {
-            local: care_of.into(),
-            remote: ROUTER.into(),
-            interface: Some(nix::net::if_::if_nametoindex("wlan0").unwrap()),
-        },
-        former_remote: None,
-        encapsulation: Encapsulation::IpInIp,
-        correspondents: prefixes,
-    }
-}
-
 async fn install(dataplane: &mut MobileNodeDataplane, tunnel: Tunnel) {
     let failures = dataplane.apply([DataplaneChange::Install(tunnel)]).await;
     assert!(failures.is_empty(), "{failures:?}");
+}
+
+fn receiver(address: IpAddr, patience: Duration) -> UdpSocket {
+    let receiver = UdpSocket::bind((address, 9)).unwrap();
+    receiver.set_read_timeout(Some(patience)).unwrap();
+    receiver
 }
 
 /// A home agent on the router, and what it runs on.
@@ -59,15 +177,19 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(peer: &Peer, backend: BackendChoice) -> Self {
+    fn start(peer: &Peer, world: World, backend: BackendChoice) -> Self {
         peer.run(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
+            let addresses = match world.router {
+                IpAddr::V4(address) => Addresses::from(address),
+                IpAddr::V6(address) => Addresses::from(address),
+            };
             let config = home_agent::Config {
                 backend,
-                ..home_agent::Config::new(ROUTER, vec!["10.128.0.0/10".parse().unwrap()])
+                ..home_agent::Config::new(addresses, vec![world.pool.parse().unwrap()])
             };
             let dataplane = runtime.block_on(HomeAgentDataplane::start(config)).unwrap();
             Self { runtime, dataplane }
@@ -75,12 +197,12 @@ impl Agent {
     }
 
     /// Tells it what it would learn by a Binding Update.
-    fn learn(self, peer: &Peer, tunnel: &Tunnel, former: Option<Ipv4Addr>) -> Self {
+    fn learn(self, peer: &Peer, tunnel: &Tunnel, former: Option<IpAddr>) -> Self {
         let mut tunnel = tunnel.clone();
         let endpoints = &mut tunnel.endpoints;
         std::mem::swap(&mut endpoints.local, &mut endpoints.remote);
         endpoints.interface = None;
-        tunnel.former_remote = former.map(IpAddr::from);
+        tunnel.former_remote = former;
         peer.run(move || {
             let mut agent = self;
             let failures = agent.dataplane.apply([DataplaneChange::Install(tunnel)]);
@@ -94,13 +216,6 @@ impl Agent {
     }
 }
 
-fn move_to(address: Ipv4Addr, from: Ipv4Addr) {
-    ip(&format!("addr add {address}/24 dev wlan0"));
-    ip(&format!("addr del {from}/24 dev wlan0"));
-    // The kernel promotes the next address or removes the route with the last.
-    ip(&format!("route replace default via {ROUTER}"));
-}
-
 #[test]
 fn a_session_survives_moves_between_all_backends() {
     for (here, there) in [
@@ -109,42 +224,49 @@ fn a_session_survives_moves_between_all_backends() {
         (Userspace, Kernel),
         (Userspace, Userspace),
     ] {
-        run("a session survives moves", move || async move {
-            let peer = attach();
+        run("a session survives moves", move |world| async move {
+            if !world.agents.contains(&there) {
+                return;
+            }
+            let peer = world.attach();
             std::fs::write("/proc/sys/net/ipv4/conf/all/promote_secondaries", "1").unwrap();
-            echo(&peer);
+            echo_at(&peer, world.correspondent);
             let before = snapshot();
-            let mut agent = Agent::start(&peer, there);
+            let mut agent = Agent::start(&peer, world, there);
             let mut mobile_node = start(here).await;
             mobile_node.settle().await.unwrap();
-            let first = tunnel(ACCESS, &[CORRESPONDENT]);
+            let first = world.tunnel(world.access, &[world.correspondent]);
             agent = agent.learn(&peer, &first, None);
             install(&mut mobile_node, first).await;
-            let mut session = TcpStream::connect((CORRESPONDENT, 7)).unwrap();
+            let mut session = TcpStream::connect((world.correspondent, 7)).unwrap();
             assert_eq!(
                 session.local_addr().unwrap().ip(),
-                HOME,
+                world.home,
                 "{here:?} {there:?}"
             );
             says_back(&mut session);
-            for (address, from) in [(NEXT, ACCESS), (ACCESS, NEXT), (NEXT, ACCESS)] {
-                move_to(address, from);
-                let moved = tunnel(address, &[CORRESPONDENT]);
+            for (address, from) in [
+                (world.next, world.access),
+                (world.access, world.next),
+                (world.next, world.access),
+            ] {
+                world.move_to(address, from);
+                let moved = world.tunnel(address, &[world.correspondent]);
                 agent = agent.learn(&peer, &moved, Some(from));
                 install(&mut mobile_node, moved).await;
                 says_back(&mut session);
             }
-            let traffic = mobile_node.traffic(HOME.into()).unwrap();
+            let traffic = mobile_node.traffic(world.home_address()).unwrap();
             assert!(
                 traffic.packets_in >= 4 && traffic.packets_out >= 4,
                 "{traffic:?}"
             );
             drop(session);
-            let remove = DataplaneChange::Remove(HOME.into());
+            let remove = DataplaneChange::Remove(world.home_address());
             assert!(mobile_node.apply([remove]).await.is_empty());
             mobile_node.shutdown().await.unwrap();
             agent.stop(&peer);
-            move_to(ACCESS, NEXT);
+            world.move_to(world.access, world.next);
             assert_eq!(snapshot(), before, "{here:?} {there:?}");
         });
     }
@@ -152,15 +274,15 @@ fn a_session_survives_moves_between_all_backends() {
 
 #[test]
 fn a_killed_mobile_node_goes_on_carrying_and_is_taken_over() {
-    run("mobile node taken over", || async {
-        let peer = attach();
-        echo(&peer);
+    run("mobile node taken over", |world| async move {
+        let peer = world.attach();
+        echo_at(&peer, world.correspondent);
         let before = snapshot();
-        let carried = tunnel(ACCESS, &[CORRESPONDENT]);
-        let agent = Agent::start(&peer, Kernel).learn(&peer, &carried, None);
+        let carried = world.tunnel(world.access, &[world.correspondent]);
+        let agent = Agent::start(&peer, world, world.agents[0]).learn(&peer, &carried, None);
         let mut killed = start(Kernel).await;
         install(&mut killed, carried.clone()).await;
-        let mut session = TcpStream::connect((CORRESPONDENT, 7)).unwrap();
+        let mut session = TcpStream::connect((world.correspondent, 7)).unwrap();
         says_back(&mut session);
         let standing = snapshot();
         drop(killed);
@@ -194,14 +316,14 @@ fn a_killed_mobile_node_goes_on_carrying_and_is_taken_over() {
 
 #[test]
 fn user_space_takes_the_place_of_a_killed_kernel_backend() {
-    run("from kernel to user space", || async {
-        let peer = attach();
-        echo(&peer);
-        let carried = tunnel(ACCESS, &[CORRESPONDENT]);
-        let agent = Agent::start(&peer, Kernel).learn(&peer, &carried, None);
+    run("from kernel to user space", |world| async move {
+        let peer = world.attach();
+        echo_at(&peer, world.correspondent);
+        let carried = world.tunnel(world.access, &[world.correspondent]);
+        let agent = Agent::start(&peer, world, world.agents[0]).learn(&peer, &carried, None);
         let mut killed = start(Kernel).await;
         install(&mut killed, carried.clone()).await;
-        let mut session = TcpStream::connect((CORRESPONDENT, 7)).unwrap();
+        let mut session = TcpStream::connect((world.correspondent, 7)).unwrap();
         says_back(&mut session);
         drop(killed);
         let mut next = start(Userspace).await;
@@ -215,35 +337,47 @@ fn user_space_takes_the_place_of_a_killed_kernel_backend() {
 
 #[test]
 fn packets_under_way_to_the_former_address_arrive() {
-    run("make before break", || async {
-        let peer = attach();
+    run("make before break", |world| async move {
+        let peer = world.attach();
         let mut mobile_node = start(Kernel).await;
-        install(&mut mobile_node, tunnel(ACCESS, &[CORRESPONDENT])).await;
-        ip(&format!("addr add {NEXT}/24 dev wlan0"));
-        install(&mut mobile_node, tunnel(NEXT, &[CORRESPONDENT])).await;
-        let receiver = UdpSocket::bind((HOME, 9)).unwrap();
-        receiver
-            .set_read_timeout(Some(Duration::from_secs(1)))
-            .unwrap();
-        for care_of in [ACCESS, NEXT] {
-            wrap(&peer, care_of, CORRESPONDENT);
+        install(
+            &mut mobile_node,
+            world.tunnel(world.access, &[world.correspondent]),
+        )
+        .await;
+        world.come_to(world.next);
+        install(
+            &mut mobile_node,
+            world.tunnel(world.next, &[world.correspondent]),
+        )
+        .await;
+        let receiver = receiver(world.home, Duration::from_secs(1));
+        for care_of in [world.access, world.next] {
+            world.wrap(&peer, care_of, world.correspondent);
             receiver.recv(&mut [0; 16]).unwrap();
         }
-        assert_eq!(mobile_node.traffic(HOME.into()).unwrap().packets_in, 2);
+        assert_eq!(
+            mobile_node
+                .traffic(world.home_address())
+                .unwrap()
+                .packets_in,
+            2
+        );
         mobile_node.shutdown().await.unwrap();
     });
 }
 
 #[test]
 fn only_correspondents_reach_the_home_address() {
-    run("correspondents only", || async {
-        let peer = attach();
+    run("correspondents only", |world| async move {
+        let peer = world.attach();
         let mut mobile_node = start(Kernel).await;
-        install(&mut mobile_node, tunnel(ACCESS, &[CORRESPONDENT])).await;
-        let receiver = UdpSocket::bind((HOME, 9)).unwrap();
-        receiver
-            .set_read_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
+        install(
+            &mut mobile_node,
+            world.tunnel(world.access, &[world.correspondent]),
+        )
+        .await;
+        let receiver = receiver(world.home, Duration::from_millis(300));
         let dropped = |dataplane: &MobileNodeDataplane| {
             let counters = dataplane.counters();
             let found = counters
@@ -251,18 +385,22 @@ fn only_correspondents_reach_the_home_address() {
                 .find(|(name, _)| *name == "drop_not_a_correspondent");
             found.unwrap().1
         };
-        wrap(&peer, ACCESS, OTHER);
+        world.wrap(&peer, world.access, world.other);
         assert!(receiver.recv(&mut [0; 16]).is_err());
         assert_eq!(dropped(&mobile_node), 1);
-        wrap(&peer, ACCESS, CORRESPONDENT);
+        world.wrap(&peer, world.access, world.correspondent);
         receiver.recv(&mut [0; 16]).unwrap();
         // The list follows the binding, both ways.
-        install(&mut mobile_node, tunnel(ACCESS, &[OTHER])).await;
-        wrap(&peer, ACCESS, OTHER);
+        install(&mut mobile_node, world.tunnel(world.access, &[world.other])).await;
+        world.wrap(&peer, world.access, world.other);
         receiver.recv(&mut [0; 16]).unwrap();
-        install(&mut mobile_node, tunnel(ACCESS, &[CORRESPONDENT])).await;
+        install(
+            &mut mobile_node,
+            world.tunnel(world.access, &[world.correspondent]),
+        )
+        .await;
         mobile_node.settle().await.unwrap();
-        wrap(&peer, ACCESS, OTHER);
+        world.wrap(&peer, world.access, world.other);
         assert!(receiver.recv(&mut [0; 16]).is_err());
         assert_eq!(dropped(&mobile_node), 2);
         mobile_node.shutdown().await.unwrap();
@@ -271,25 +409,19 @@ fn only_correspondents_reach_the_home_address() {
 
 #[test]
 fn the_home_agent_may_be_the_correspondent_too() {
-    run("agent and correspondent", || async {
-        let peer = attach();
-        let carried = tunnel(ACCESS, &[ROUTER]);
-        let agent = Agent::start(&peer, Kernel).learn(&peer, &carried, None);
+    run("agent and correspondent", |world| async move {
+        let peer = world.attach();
+        let carried = world.tunnel(world.access, &[world.router]);
+        let agent = Agent::start(&peer, world, world.agents[0]).learn(&peer, &carried, None);
         let mut mobile_node = start(Kernel).await;
         install(&mut mobile_node, carried).await;
-        let receiver = peer.run(|| {
-            let receiver = UdpSocket::bind((ROUTER, 9)).unwrap();
-            receiver
-                .set_read_timeout(Some(Duration::from_secs(1)))
-                .unwrap();
-            receiver
-        });
-        let sender = UdpSocket::bind("0.0.0.0:0").unwrap();
-        sender.connect((ROUTER, 9)).unwrap();
-        assert_eq!(sender.local_addr().unwrap().ip(), HOME);
+        let receiver = peer.run(move || receiver(world.router, Duration::from_secs(1)));
+        let sender = UdpSocket::bind((world.unspecified, 0)).unwrap();
+        sender.connect((world.router, 9)).unwrap();
+        assert_eq!(sender.local_addr().unwrap().ip(), world.home);
         sender.send(b"hello").unwrap();
         let (_, from) = receiver.recv_from(&mut [0; 16]).unwrap();
-        assert_eq!(from.ip(), HOME);
+        assert_eq!(from.ip(), world.home);
         mobile_node.shutdown().await.unwrap();
         agent.stop(&peer);
     });
@@ -297,14 +429,14 @@ fn the_home_agent_may_be_the_correspondent_too() {
 
 #[test]
 fn what_other_programs_remove_comes_back() {
-    run("mobile node repaired", || async {
-        let peer = attach();
-        echo(&peer);
-        let carried = tunnel(ACCESS, &[CORRESPONDENT]);
-        let agent = Agent::start(&peer, Kernel).learn(&peer, &carried, None);
+    run("mobile node repaired", |world| async move {
+        let peer = world.attach();
+        echo_at(&peer, world.correspondent);
+        let carried = world.tunnel(world.access, &[world.correspondent]);
+        let agent = Agent::start(&peer, world, world.agents[0]).learn(&peer, &carried, None);
         let mut mobile_node = start(Kernel).await;
         install(&mut mobile_node, carried).await;
-        let mut session = TcpStream::connect((CORRESPONDENT, 7)).unwrap();
+        let mut session = TcpStream::connect((world.correspondent, 7)).unwrap();
         says_back(&mut session);
         let standing = snapshot();
         for wipe in [
@@ -312,7 +444,7 @@ fn what_other_programs_remove_comes_back() {
             "rule del pref 102",
             "route flush table 4341",
         ] {
-            ip(wipe);
+            ip(&format!("{} {wipe}", world.option));
             tokio::task::yield_now().await;
             eventually(wipe, || snapshot() == standing).await;
             says_back(&mut session);
@@ -334,19 +466,5 @@ fn what_other_programs_remove_comes_back() {
         says_back(&mut session);
         mobile_node.shutdown().await.unwrap();
         agent.stop(&peer);
-    });
-}
-
-/// Sends what a home agent would: a datagram to the home address, wrapped to a care-of address.
-fn wrap(peer: &Peer, care_of: Ipv4Addr, source: Ipv4Addr) {
-    peer.run(move || {
-        ip(&format!(
-            "link add out type ipip local {ROUTER} remote {care_of} ttl 64"
-        ));
-        ip("link set out up");
-        ip(&format!("route add {HOME}/32 dev out"));
-        let socket = UdpSocket::bind((source, 0)).unwrap();
-        socket.send_to(b"hello", (HOME, 9)).unwrap();
-        ip("link del out");
     });
 }

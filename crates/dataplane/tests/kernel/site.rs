@@ -36,7 +36,7 @@ pub(crate) struct Site {
 pub(crate) fn run<F: Future<Output = ()>>(name: &'static str, test: impl FnOnce() -> F + Send) {
     namespace::run(name, move || async move {
         if !has_tunnels() {
-            eprintln!("SKIPPED {name}: this kernel has no module ipip");
+            eprintln!("SKIPPED {name}: this kernel has no module ipip or ip6_tunnel");
             return;
         }
         test().await;
@@ -44,16 +44,21 @@ pub(crate) fn run<F: Future<Output = ()>>(name: &'static str, test: impl FnOnce(
 }
 
 pub(crate) fn has_tunnels() -> bool {
-    let made = std::process::Command::new("ip")
-        .args("link add trial type ipip remote 192.0.0.8".split(' '))
-        .output()
-        .unwrap()
-        .status
-        .success();
-    if made {
-        ip("link del trial");
-    }
-    made
+    // The first question loads a module, which brings a device of its own.
+    ["ipip remote 192.0.0.8", "ip6tnl remote 100::1"]
+        .into_iter()
+        .all(|kind| {
+            let made = std::process::Command::new("ip")
+                .args(format!("link add trial type {kind}").split(' '))
+                .output()
+                .unwrap()
+                .status
+                .success();
+            if made {
+                ip("link del trial");
+            }
+            made
+        })
 }
 
 impl Site {
