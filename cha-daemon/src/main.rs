@@ -8,7 +8,8 @@ mod status;
 use clap::Parser;
 use control::Request;
 use control::cli::chad::{Cli, Command};
-use control::cli::{self, Exit};
+use control::cli::{self, Exit, KeyedSide};
+use control::supervision::random;
 
 fn main() -> Exit {
     match Cli::parse().command {
@@ -16,6 +17,7 @@ fn main() -> Exit {
             cli::run("chad", config.load(), log.as_deref(), daemon::run)
         }
         Command::Check { config } => config.check(),
+        Command::Keygen(keygen) => keygen.run(KeyedSide::HomeAgent, random),
         Command::Status { config, json } => config.status(json),
         Command::Revoke {
             config,

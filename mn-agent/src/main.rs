@@ -9,7 +9,8 @@ mod waiting;
 use clap::Parser;
 use control::Request;
 use control::cli::mn_agent::{Cli, Command};
-use control::cli::{self, Exit};
+use control::cli::{self, Exit, KeyedSide};
+use control::supervision::random;
 
 fn main() -> Exit {
     match Cli::parse().command {
@@ -17,6 +18,7 @@ fn main() -> Exit {
             cli::run("mn-agent", config.load(), log.as_deref(), daemon::run)
         }
         Command::Check { config } => config.check(),
+        Command::Keygen(keygen) => keygen.run(KeyedSide::MobileNode, random),
         Command::Status { config, json } => config.status(json),
         Command::Bind { config, name } => config.ask(&Request::Bind { name }),
         Command::Release { config, name } => config.ask(&Request::Release { name }),

@@ -1,14 +1,14 @@
-//! A home agent in authenticated mode: a known laptop gets its fixed address and keeps it through moves,
-//! one with a wrong key and a stranger connect plainly.
+//! A home agent in authenticated mode: a laptop known by a key that `chad keygen` made gets its fixed
+//! address and keeps it through moves, one with a wrong key and a stranger connect plainly.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use lab::{
     AgentSettings, Failure, Family, HttpServer, MobileAgent, Node, Stage, Story, Told, ensure,
     stage::BOUND,
 };
 
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const IDENTITY: &str = "laptop@example.org";
 const OTHER_KEY: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
 
 pub(crate) fn tell(story: &Story) -> Told {
@@ -19,19 +19,21 @@ pub(crate) fn tell(story: &Story) -> Told {
     .parse()?;
     let keys = Path::new("/run/lab");
     let (ours, other) = (keys.join("laptop.key"), keys.join("other.key"));
-    write_key(&ours, KEY)?;
+    let sections = keygen(&ours)?;
     write_key(&other, OTHER_KEY)?;
     let mut stage = Stage::with(
         |chad| {
             chad.mode = "authenticated".to_owned();
-            chad.more = format!(
-                "[[mobile-node]]\nidentity = \"laptop@example.org\"\naddress = \"{fixed}\"\nspi = 256\n\
-                 algorithm = \"hmac-sha256\"\nkey-file = \"{}\"\n",
-                ours.display()
-            );
+            chad.more = format!("{}address = \"{fixed}\"\n", sections.home_agent);
         },
-        |agent| known(agent, &ours),
+        |agent| {
+            known(agent, &sections.mobile_node);
+            // The binding outlives its last socket until the move has been seen.
+            agent.linger = 5_000;
+        },
     )?;
+    stage.chad.command(&["check"])?.success()?;
+    stage.agent.command(&["check"])?.success()?;
     let web = HttpServer::start(&stage.site.server, 80)?;
     stage
         .curl(&["-o", "/dev/null", "http://server.example/1000"])
@@ -52,7 +54,12 @@ pub(crate) fn tell(story: &Story) -> Told {
         visitor.move_to(&stage.cafe)?;
         let mut settings = AgentSettings::default();
         if let Some(key) = key {
-            known(&mut settings, key);
+            let ours = ours.display().to_string();
+            let section = &sections.mobile_node;
+            known(
+                &mut settings,
+                &section.replace(&ours, &key.display().to_string()),
+            );
         }
         let agent = MobileAgent::start_with(&visitor, &settings)?;
         fetch(visitor.node())?;
@@ -85,13 +92,42 @@ pub(crate) fn tell(story: &Story) -> Told {
     Ok(())
 }
 
-fn known(agent: &mut AgentSettings, key: &Path) {
-    agent.identity = Some("laptop@example.org".to_owned());
-    agent.more = format!(
-        "[[security-association]]\ncha = \"cha.server.example\"\nspi = 256\nalgorithm = \"hmac-sha256\"\n\
-         key-file = \"{}\"\n",
-        key.display()
-    );
+/// What `chad keygen` printed.
+struct Sections {
+    home_agent: String,
+    mobile_node: String,
+}
+
+fn keygen(key: &Path) -> Result<Sections, Failure> {
+    let printed = Command::new(lab::programs::daemon("chad")?)
+        .args(["keygen", "--identity", IDENTITY])
+        .args(["--cha", "cha.server.example", "--key-file"])
+        .arg(key)
+        .arg("--other-key-file")
+        .arg(key)
+        .output()?;
+    let said = String::from_utf8_lossy(&printed.stderr);
+    ensure(printed.status.success(), || format!("keygen: {said}"))?;
+    let text = String::from_utf8(printed.stdout)?;
+    let section = |heading: &str| {
+        let from = text.find(heading).and_then(|start| text.get(start..));
+        let section: String = from
+            .unwrap_or_default()
+            .lines()
+            .take_while(|line| !line.is_empty())
+            .map(|line| format!("{line}\n"))
+            .collect();
+        ensure(!section.is_empty(), || format!("no {heading} in {text}")).map(|()| section)
+    };
+    Ok(Sections {
+        home_agent: section("[[mobile-node]]")?,
+        mobile_node: section("[[security-association]]")?,
+    })
+}
+
+fn known(agent: &mut AgentSettings, section: &str) {
+    agent.identity = Some(IDENTITY.to_owned());
+    agent.more = section.to_owned();
 }
 
 fn write_key(path: &Path, key: &str) -> Result<(), Failure> {

@@ -11,9 +11,11 @@ use crate::{Reply, Request, render};
 
 pub mod chad;
 mod config_file;
+mod keygen;
 pub mod mn_agent;
 
 pub use config_file::ConfigFile;
+pub use keygen::{KeyedSide, Keygen};
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

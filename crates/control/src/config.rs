@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod argument;
 pub mod chad;
 mod common;
 mod diagnostic;
@@ -14,6 +15,7 @@ pub mod mn_agent;
 mod values;
 
 pub use diagnostic::{ConfigErrors, Diagnostic, Warning};
+pub use key_file::{KeyFileError, make as make_key_file};
 
 use document::{Document, Report};
 

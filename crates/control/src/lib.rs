@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod keygen;
 pub mod logging;
 pub mod protocol;
 pub mod render;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use std::net::IpAddr;
 
-use super::ConfigFile;
+use super::{ConfigFile, Keygen};
 use crate::config::chad::Config;
 
 /// The Corresponding Home Agent: keeps the sessions of mobile nodes alive while they move.
@@ -64,6 +64,9 @@ pub enum Command {
         #[arg(value_name = "CHOA")]
         home_address: IpAddr,
     },
+    /// Make a key for a mobile node and a home agent, and say what to write on both sides
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Keygen(Keygen),
     /// Explain signalling messages: every field, extension and authenticator, or why one is refused
     #[command(after_help = DECODE_EXAMPLES)]
     Decode {
@@ -75,6 +78,18 @@ pub enum Command {
         json: bool,
     },
 }
+
+const KEYGEN_EXAMPLES: &str = "\
+The key is 32 random octets in a new file that only its owner can read. It is shown nowhere. What
+chad.toml and mn-agent.toml need is printed on standard output, ready to paste.
+
+Example:
+  chad keygen --identity laptop@example.org --cha cha.server.com
+  chown chad /etc/chad/laptop@example.org-256.key
+  scp /etc/chad/laptop@example.org-256.key laptop:/etc/mn-agent/cha.server.com-256.key
+
+Any way that nobody else can read will do to take the file across; scp does. The key is in force
+when both daemons have been started again. `check` on both sides says whether the files are right.";
 
 const DECODE_EXAMPLES: &str = "\
 Examples:
@@ -98,6 +113,7 @@ mod tests {
             "chad run --config f",
             "chad check --config f",
             "chad status",
+            "chad keygen --identity a@b --cha cha.server.com --spi 300 --algorithm hmac-sha1",
             "chad status --json --config f",
             "chad revoke 10.128.0.9",
             "chad decode 0122 --json",

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::ConfigFile;
+use super::{ConfigFile, Keygen};
 use crate::config::mn_agent::Config;
 
 /// The mobile node's agent: sessions with servers that have a Corresponding Home Agent survive a
@@ -55,6 +55,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a key for a mobile node and a home agent, and say what to write on both sides
+    #[command(after_help = KEYGEN_EXAMPLES)]
+    Keygen(Keygen),
     /// Bind to the home agent of a server now, and wait until that has succeeded or failed
     Bind {
         /// Which configuration
@@ -73,6 +76,18 @@ pub enum Command {
     },
 }
 
+const KEYGEN_EXAMPLES: &str = "\
+The key is 32 random octets in a new file that only its owner can read. It is shown nowhere. What
+chad.toml and mn-agent.toml need is printed on standard output, ready to paste.
+
+Example:
+  mn-agent keygen --identity laptop@example.org --cha cha.server.com
+  chown mn-agent /etc/mn-agent/cha.server.com-256.key
+  scp /etc/mn-agent/cha.server.com-256.key cha:/etc/chad/laptop@example.org-256.key
+
+Any way that nobody else can read will do to take the file across; scp does. The key is in force
+when both daemons have been started again. `check` on both sides says whether the files are right.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +101,7 @@ mod tests {
         for line in [
             "mn-agent run --config f",
             "mn-agent check --config f",
+            "mn-agent keygen --identity a@b --cha cha.server.com --spi 300 --algorithm hmac-sha1",
             "mn-agent status --json",
             "mn-agent bind server.com",
             "mn-agent release server.com --config f",

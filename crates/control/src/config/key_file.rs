@@ -1,9 +1,10 @@
 //! Key files: a secret in hexadecimal on one line, readable by its owner alone.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use mobility_protocol::security::Key;
 use zeroize::Zeroizing;
@@ -18,13 +19,68 @@ const LONGEST_FILE: u64 = 2 * LONGEST_KEY as u64 + 16;
 /// Any access by group or others.
 const TOO_OPEN: u32 = 0o077;
 
+/// The access its owner alone has.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Why a key file could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// What is there may be a key in use.
+    #[error("{0} exists, and a key is never overwritten: name another file with --key-file")]
+    Exists(PathBuf),
+    /// The system refused.
+    #[error("the key file {path} can't be made: {source}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Makes a file of these octets, a key, that only its owner can use. It never takes the place of
+/// another file.
+///
+/// # Errors
+/// [`KeyFileError`]; then there is no new file.
+pub fn make(path: &Path, key: &[u8]) -> Result<(), KeyFileError> {
+    let failed = |source| KeyFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(OWNER_ONLY)
+        .open(path)
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                KeyFileError::Exists(path.to_owned())
+            } else {
+                failed(error)
+            }
+        })?;
+    // As long as it will get: a string that grows leaves copies of the key behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * key.len() + 1));
+    for octet in key {
+        let _ = write!(text, "{octet:02x}");
+    }
+    text.push('\n');
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|error| {
+            let _ = std::fs::remove_file(path);
+            failed(error)
+        })
+}
+
 /// Reads a key. No complaint ever quotes the content.
 pub(super) fn read(path: &Path) -> Result<Key, Complaint> {
     let shown = path.display();
-    let make = format!(
-        "make one: (umask 077; head -c 16 /dev/urandom | od -An -vtx1 | tr -d ' \\n' > {shown})"
-    );
-    let unreadable = |error: std::io::Error| {
+    let make =
+        "make one with `chad keygen` or `mn-agent keygen`, which tell both ends what to write"
+            .to_owned();
+    let unreadable = |error: io::Error| {
         Complaint::new(
             format!("the key file {shown} can't be read: {error}"),
             make.clone(),

@@ -163,5 +163,5 @@ impl Configuration for Config {
     }
 }
 
-mod parse;
+pub(super) mod parse;
 mod summary;

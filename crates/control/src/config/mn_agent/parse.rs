@@ -178,16 +178,17 @@ fn policy(report: &Report<'_>, section: Section<'_>) -> Policy {
 type LocatedAssociation = (std::ops::Range<usize>, Cha, SecurityAssociation);
 
 fn association(section: Section<'_>) -> Option<LocatedAssociation> {
-    let cha = section.required(
-        "cha",
-        "write: cha = \"cha.server.com\"",
-        |value| match value.as_str().and_then(|text| text.parse::<IpAddr>().ok()) {
-            Some(address) => Ok(Cha::Address(address)),
-            None => values::domain(value).map(Cha::Name),
-        },
-    );
+    let cha = section.required("cha", "write: cha = \"cha.server.com\"", cha);
     let association = common::association(&section, "/etc/mn-agent/server.key");
     section.finish();
     let cha = cha?;
     Some((cha.span, cha.value, association?))
+}
+
+/// A home agent's name or address.
+pub(in crate::config) fn cha(value: &toml::de::DeValue<'_>) -> values::Parsed<Cha> {
+    match value.as_str().and_then(|text| text.parse::<IpAddr>().ok()) {
+        Some(address) => Ok(Cha::Address(address)),
+        None => values::domain(value).map(Cha::Name),
+    }
 }

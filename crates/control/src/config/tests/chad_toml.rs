@@ -342,7 +342,7 @@ fn key_files() {
     };
     files.write("open.key", "00112233445566778899aabbccddeeff", 0o640);
     refused(with("open.key"), (7, 12), &["has mode 0640", "chmod 600"]);
-    refused(with("none.key"), (7, 12), &["No such file", "umask 077"]);
+    refused(with("none.key"), (7, 12), &["No such file", "chad keygen"]);
     for (name, content, words) in [
         ("empty.key", "\n", "is empty"),
         (
