@@ -2,6 +2,7 @@
 
 mod a_thousand_laptops;
 mod absent_agent_costs_at_most_the_hold;
+mod advertisements_come_late_or_wrong;
 mod agent_and_server_on_one_host;
 mod chad_is_killed_during_a_transfer;
 mod chad_loses_its_state;
@@ -84,6 +85,7 @@ const BOOK: &[StoryEntry] = &[
     story!(make_before_break_loses_nothing, []),
     story!(ping_survives_moves, ["ping", "tcpdump", "tshark"]),
     story!(a_thousand_laptops, ["curl"]),
+    story!(advertisements_come_late_or_wrong, []).told_in(&[Family::Ipv6]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"])
