@@ -5,8 +5,9 @@ use std::{
     fs,
     net::IpAddr,
     ops::{Deref, DerefMut},
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
@@ -14,12 +15,18 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use crate::{
-    Backend, Family, LabError, Laptop, Node, Process, Site, process::Finished, programs,
-    wait::patience, wait_for,
+    Backend, Family, LabError, Laptop, Node, Process, Site,
+    process::{Finished, Invocation},
+    programs,
+    wait::{patience, stretched},
+    wait_for,
 };
 
 /// How long a daemon may take to answer its first question.
 const START: Duration = Duration::from_secs(10);
+
+/// How long a daemon may take to serve when it has many bindings to take up.
+const READY: Duration = Duration::from_secs(60);
 
 /// How long a daemon may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(10);
@@ -46,6 +53,8 @@ pub struct ChadSettings {
     pub mode: String,
     /// Who carries the packets.
     pub backend: Backend,
+    /// Where the bindings are kept, if not in memory like all else of the lab.
+    pub state: Option<PathBuf>,
     /// Anything else, appended to the file.
     pub more: String,
 }
@@ -63,6 +72,7 @@ impl ChadSettings {
             correspondents: vec![IpNet::from(site.address)],
             mode: "open".to_owned(),
             backend: Backend::of_this_story(),
+            state: None,
             more: String::new(),
         }
     }
@@ -94,8 +104,12 @@ impl ChadSettings {
             .iter()
             .map(|prefix| format!("[[correspondent]]\nprefix = \"{prefix}\"\n"))
             .collect();
+        let state = match &self.state {
+            Some(state) => state.display().to_string(),
+            None => format!("{place}/chad-state"),
+        };
         format!(
-            "control = \"{place}/chad.sock\"\nstate = \"{place}/chad-state\"\n\
+            "control = \"{place}/chad.sock\"\nstate = \"{state}\"\n\
              [listen]\n{listen}\
              [pool]\n{pool}hold-down = \"{}s\"\n\
              [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
@@ -310,19 +324,7 @@ impl Daemon {
 
     /// Starts it (again), with the same configuration, and waits until it answers.
     pub fn run(&mut self) -> Result<(), LabError> {
-        let process = self
-            .node
-            .program(&programs::daemon(self.program)?.to_string_lossy())
-            .arg("run")
-            .arg("--config")
-            .arg(&self.config)
-            .env(
-                "RUST_LOG",
-                std::env::var("LAB_LOG")
-                    .unwrap_or_else(|_| "debug,hickory_net=info,hickory_resolver=info".to_owned()),
-            )
-            .env("NO_COLOR", "1")
-            .start()?;
+        let process = self.invocation()?.start()?;
         let process = self.process.insert(process);
         let what = format!("{} on {} to answer", self.program, self.node.name());
         let (node, config, program) = (self.node.clone(), self.config.clone(), self.program);
@@ -336,6 +338,47 @@ impl Daemon {
             Ok(status(program, &node, &config).ok())
         })?;
         Ok(())
+    }
+
+    /// Starts it again and waits until it tells the service manager, in whose place the lab stands, that it serves.
+    /// Gives the time from its start to that.
+    pub fn run_until_ready(&mut self) -> Result<Duration, LabError> {
+        let path = self.node.directory().join("notify.sock");
+        let _not_there_yet = fs::remove_file(&path);
+        let manager = UnixDatagram::bind(&path)
+            .map_err(LabError::io(format!("listen at {}", path.display())))?;
+        manager
+            .set_read_timeout(Some(stretched(READY)))
+            .map_err(LabError::io("set a time-out"))?;
+        let started = Instant::now();
+        let process = self.invocation()?.env("NOTIFY_SOCKET", &path).start()?;
+        let process = self.process.insert(process);
+        let mut word = [0; 1024];
+        loop {
+            let length = manager.recv(&mut word).map_err(LabError::io(format!(
+                "wait for {} to serve ({})",
+                self.program,
+                process.stderr().trim()
+            )))?;
+            if word[..length].starts_with(b"READY=1") {
+                return Ok(started.elapsed());
+            }
+        }
+    }
+
+    fn invocation(&self) -> Result<Invocation, LabError> {
+        Ok(self
+            .node
+            .program(&programs::daemon(self.program)?.to_string_lossy())
+            .arg("run")
+            .arg("--config")
+            .arg(&self.config)
+            .env(
+                "RUST_LOG",
+                std::env::var("LAB_LOG")
+                    .unwrap_or_else(|_| "debug,hickory_net=info,hickory_resolver=info".to_owned()),
+            )
+            .env("NO_COLOR", "1"))
     }
 
     /// Its process.
@@ -490,6 +533,7 @@ mod tests {
             lifetime: 60,
             mode: "open".to_owned(),
             backend: Backend::Userspace,
+            state: None,
             more: String::new(),
         };
         let text = settings.to_toml("/run/lab");

@@ -119,6 +119,12 @@ impl Fleet {
             .collect()
     }
 
+    /// The home address that a member has, if it has a binding.
+    #[must_use]
+    pub fn home_address(&self, number: usize) -> Option<IpAddr> {
+        self.members.get(number)?.home_address
+    }
+
     /// Asks for a binding for each of these.
     pub fn bind(&mut self, which: Range<usize>) -> Result<Campaign, LabError> {
         let (agent, correspondent) = (self.agent, self.correspondent);
