@@ -3,7 +3,7 @@
 //! A story is told once in each of its families with each of its backends. Where that takes tunnels that this kernel doesn't have, it is told
 //! in the guest kernel: one boot for all such stories, after the others.
 
-mod guest;
+pub(crate) mod guest;
 mod matrix;
 mod performance;
 mod telling;

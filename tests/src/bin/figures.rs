@@ -1,6 +1,7 @@
 //! Makes the figures of docs/performance.md.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -8,7 +9,7 @@ use std::{
 use clap::Parser;
 use lab::{
     figures::{
-        NEEDS, Part, connect, machine,
+        NEEDS, Part, Place, connect, guest, machine,
         report::{self, Section},
     },
     process, programs,
@@ -18,30 +19,35 @@ use lab::{
 /// Makes the figures of docs/performance.md: ratios, both sides in one run.
 #[derive(Parser)]
 struct Arguments {
-    /// Puts the tables into this document, between its markers.
+    /// Puts the tables into this document, between its markers; with --only in the place of the former ones.
     #[arg(long, value_name = "DOCUMENT", num_args = 0..=1, default_missing_value = "docs/performance.md")]
     write: Option<PathBuf>,
     /// Few repetitions: whether it works, not how well.
     #[arg(long, conflicts_with = "write")]
     quick: bool,
-    /// Only these: names, connect, moves, throughput, machine.
+    /// Only these: names, connect, moves, throughput, tunnels, bindings, machine. Or single parts of them, as they
+    /// are called while they are measured.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Measures one part in this very process and prints it as JSON.
     #[arg(long, hide = true)]
     part: Option<Part>,
+    /// Measures these parts in the guest, for the machine outside.
+    #[arg(long, hide = true, num_args = 1..)]
+    report: Vec<Part>,
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, verb, name] = words.as_slice()
-        && verb == connect::APPLICATION
-    {
-        return become_the_application(name);
+    match words.as_slice() {
+        [_, verb, name] if verb == connect::APPLICATION => return become_the_application(name),
+        [_, probe] if probe == guest::PROBE => return guest::probe(),
+        _ => {}
     }
     let arguments = Arguments::parse();
     match arguments.part {
         Some(part) => measure(part, arguments.quick),
+        None if !arguments.report.is_empty() => report(&arguments.report, arguments.quick),
         None => make(&arguments),
     }
 }
@@ -69,10 +75,10 @@ fn measure(part: Part, quick: bool) -> ExitCode {
         }
         Entry::Inside => {}
     }
-    let section = sandbox::on_interrupt(|| {})
+    let sections = sandbox::on_interrupt(|| {})
         .map_err(lab::Failure::from)
         .and_then(|()| part.measure(quick));
-    let code = match section.map(|section| serde_json::to_string(&section)) {
+    let code = match sections.map(|sections| serde_json::to_string(&sections)) {
         Ok(Ok(json)) => {
             println!("{json}");
             0
@@ -96,44 +102,48 @@ fn measure(part: Part, quick: bool) -> ExitCode {
     std::process::exit(code)
 }
 
-/// Measures all parts one after another, each in a process of its own, and shows the tables.
+/// Measures parts one after another, each in a process of its own, and tells the machine outside.
+fn report(parts: &[Part], quick: bool) -> ExitCode {
+    guest::report_machine(machine::description());
+    for part in parts {
+        eprintln!("figures: {part} ...");
+        match measure_in_a_child(*part, quick) {
+            Ok(sections) => guest::report_sections(*part, sections),
+            Err(words) => eprintln!("figures: {words}"),
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Measures all parts one after another, and shows the tables.
 fn make(arguments: &Arguments) -> ExitCode {
-    let chosen: Vec<Part> = Part::ALL
-        .into_iter()
-        .filter(|part| {
-            arguments.only.is_empty() || arguments.only.iter().any(|name| name == part.family())
-        })
-        .collect();
     for (program, package) in NEEDS {
         if programs::installed(program).is_none() {
             eprintln!("figures: {program} is missing: apt-get install {package}");
             return ExitCode::FAILURE;
         }
     }
-    let mut sections: Vec<Section> = Vec::new();
+    let chosen: Vec<Part> = Part::ALL
+        .into_iter()
+        .filter(|part| {
+            let is_it = |name: &String| name == part.name() || *name == part.to_string();
+            arguments.only.is_empty() || arguments.only.iter().any(is_it)
+        })
+        .collect();
     // Before the first part: later the figures themselves are the load.
     let load = machine::load();
+    let (machines, mut measured) = measure_all(&chosen, arguments.quick);
+    let mut sections: Vec<Section> = Vec::new();
     let mut failed = Vec::new();
-    for part in chosen {
-        eprintln!("figures: {part} ...");
-        let section = if part == Part::Machine {
-            part.measure(arguments.quick)
-                .map_err(|failure| eprintln!("figures: {failure}"))
-        } else {
-            measure_in_a_child(part, arguments.quick).map_err(|words| eprintln!("figures: {words}"))
-        };
-        match section {
-            Ok(section) => report::merge(&mut sections, section),
-            Err(()) => failed.push(part.to_string()),
+    for part in chosen.iter().map(Part::to_string) {
+        match measured.remove(&part) {
+            Some(found) => found
+                .into_iter()
+                .for_each(|section| report::merge(&mut sections, section)),
+            None => failed.push(part),
         }
     }
-    let tables: Vec<String> = sections.iter().map(Section::markdown).collect();
-    let text = format!(
-        "Measured on {}.\n\n{}",
-        machine::description(),
-        tables.join("\n")
-    );
-    println!("\n{text}");
+    println!("\n{}", report::text(&machines, &sections));
     if load > f64::from(u32::try_from(cores()).unwrap_or(1)) * 0.75 {
         eprintln!(
             "figures: the machine was busy with other things (load {load}): do not trust these"
@@ -144,7 +154,7 @@ fn make(arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if let Some(document) = &arguments.write
-        && let Err(error) = put(document, &arguments.only, &text)
+        && let Err(error) = put(document, arguments, &machines, &sections)
     {
         eprintln!("figures: {error}");
         return ExitCode::FAILURE;
@@ -152,16 +162,56 @@ fn make(arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn put(document: &Path, only: &[String], text: &str) -> Result<(), lab::LabError> {
-    if !only.is_empty() {
-        return Err(lab::LabError::Other(
-            "--write takes all parts: leave out --only".to_owned(),
-        ));
+/// Measures parts, those that need tunnels last. Gives where that was, and the sections by the names of parts.
+fn measure_all(parts: &[Part], quick: bool) -> (String, BTreeMap<String, Vec<Section>>) {
+    let in_guest = |part: &Part| part.place() == Place::WithTunnels;
+    let there_is_a_guest = parts.iter().any(in_guest) && !guest::is_needless();
+    let (outside, inside): (Vec<Part>, Vec<Part>) = parts
+        .iter()
+        .partition(|part| !(there_is_a_guest && in_guest(part)));
+    let mut machines = Vec::new();
+    let mut measured = BTreeMap::new();
+    if !outside.is_empty() {
+        machines.push(format!("Measured on {}.", machine::description()));
     }
-    report::write(document, text)
+    for part in outside {
+        eprintln!("figures: {part} ...");
+        let sections = if part == Part::Machine {
+            part.measure(quick).map_err(|failure| failure.to_string())
+        } else {
+            measure_in_a_child(part, quick)
+        };
+        match sections {
+            Ok(sections) => drop(measured.insert(part.to_string(), sections)),
+            Err(words) => eprintln!("figures: {words}"),
+        }
+    }
+    if !inside.is_empty() {
+        match guest::measure(&inside, quick) {
+            Ok(mut found) => {
+                machines.push(format!("In the guest: {}.", found.machine));
+                measured.append(&mut found.sections);
+            }
+            Err(error) => eprintln!("figures: {error}"),
+        }
+    }
+    (machines.join("\n\n"), measured)
 }
 
-fn measure_in_a_child(part: Part, quick: bool) -> Result<Section, String> {
+fn put(
+    document: &Path,
+    arguments: &Arguments,
+    machines: &str,
+    sections: &[Section],
+) -> Result<(), lab::LabError> {
+    if arguments.only.is_empty() {
+        report::write(document, machines, sections)
+    } else {
+        report::write_part(document, machines, sections)
+    }
+}
+
+fn measure_in_a_child(part: Part, quick: bool) -> Result<Vec<Section>, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(this);
     command.args(["--part", &part.to_string()]);

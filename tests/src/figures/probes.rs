@@ -13,10 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Family, LabError, Node, udp::Direction, wait_for};
+use crate::{Family, LabError, Node, stretched, udp::Direction, wait_for};
 
 /// Distance of two probes.
-pub const GRID: Duration = Duration::from_millis(2);
+#[must_use]
+pub fn grid() -> Duration {
+    stretched(Duration::from_millis(2))
+}
 
 /// How long the first datagram may take.
 const BOUND: Duration = Duration::from_secs(5);
@@ -221,7 +224,7 @@ impl Probes {
         let receiver: Receiver = Box::new(move || {
             let mut number = [0; 8];
             if reader.read_exact(&mut number).is_err() {
-                thread::sleep(GRID);
+                thread::sleep(grid());
                 return None;
             }
             Some(u64::from_be_bytes(number))
@@ -252,7 +255,7 @@ impl Shared {
                 came: None,
             });
             sender(number);
-            due += GRID;
+            due += grid();
         }
     }
 

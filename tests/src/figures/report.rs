@@ -102,41 +102,104 @@ impl Section {
     }
 }
 
-/// Appends `next` to the last of `sections` where both are of one table.
+/// Appends `next` to the section of the same table in `sections`, or as a new one.
 pub fn merge(sections: &mut Vec<Section>, next: Section) {
-    match sections.last_mut() {
-        Some(last) if last.title == next.title && last.columns == next.columns => {
-            last.rows.extend(next.rows);
+    let same = sections
+        .iter_mut()
+        .find(|section| section.title == next.title && section.columns == next.columns);
+    match same {
+        Some(section) => {
+            section.rows.extend(next.rows);
             for remark in next.remarks {
-                if !last.remarks.contains(&remark) {
-                    last.remarks.push(remark);
+                if !section.remarks.contains(&remark) {
+                    section.remarks.push(remark);
                 }
             }
         }
-        _ => sections.push(next),
+        None => sections.push(next),
     }
 }
 
-/// Puts `text` between the markers of the document at `path`.
-pub fn write(path: &Path, text: &str) -> Result<(), LabError> {
+/// All sections, below the words about where they were measured.
+#[must_use]
+pub fn text(machines: &str, sections: &[Section]) -> String {
+    let tables: Vec<String> = sections.iter().map(Section::markdown).collect();
+    format!("{machines}\n\n{}", tables.join("\n"))
+}
+
+/// Puts the figures between the markers of the document at `path`.
+pub fn write(path: &Path, machines: &str, sections: &[Section]) -> Result<(), LabError> {
+    rewrite(path, |_| Ok(text(machines, sections)))
+}
+
+/// Puts the sections in the place of those with the same titles, and leaves the others, which must have been
+/// measured on the same machines.
+pub fn write_part(path: &Path, machines: &str, sections: &[Section]) -> Result<(), LabError> {
+    rewrite(path, |former| {
+        exchange(former, machines, sections).map_err(|line| {
+            LabError::Other(format!("the other figures were not measured so: {line}"))
+        })
+    })
+}
+
+fn rewrite(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<String, LabError>,
+) -> Result<(), LabError> {
     let what = |verb: &str| format!("{verb} {}", path.display());
     let document = fs::read_to_string(path).map_err(LabError::io(what("read")))?;
-    let replaced = replace(&document, text).ok_or_else(|| {
+    let unmarked = || {
         LabError::Other(format!(
             "{} has no lines \"{BEGIN}\" and \"{END}\"",
             path.display()
         ))
-    })?;
-    fs::write(path, replaced).map_err(LabError::io(what("write")))
+    };
+    let (before, former, after) = generated(&document).ok_or_else(unmarked)?;
+    let text = change(former)?;
+    let document = format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", text.trim());
+    fs::write(path, document).map_err(LabError::io(what("write")))
 }
 
-fn replace(document: &str, text: &str) -> Option<String> {
+/// What is before, between and after the markers.
+fn generated(document: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = document.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!(
-        "{before}{BEGIN}\n\n{}\n\n{END}{after}",
-        text.trim()
-    ))
+    let (former, after) = rest.split_once(END)?;
+    Some((before, former, after))
+}
+
+/// The line about a machine that contradicts what is there is an error.
+fn exchange(former: &str, machines: &str, sections: &[Section]) -> Result<String, String> {
+    let mut blocks: Vec<String> = former
+        .trim()
+        .split("\n### ")
+        .map(|block| format!("{}\n", block.trim()))
+        .collect();
+    let place = |line: &str| line.chars().take(10).collect::<String>();
+    for line in machines.lines().filter(|line| !line.is_empty()) {
+        let Some(header) = blocks.first_mut() else {
+            break;
+        };
+        if header.lines().any(|known| known == line) {
+            continue;
+        }
+        if header.lines().any(|known| place(known) == place(line)) {
+            return Err(line.to_owned());
+        }
+        header.push_str(&format!("\n{line}\n"));
+    }
+    for section in sections {
+        let markdown = section.markdown();
+        let block = markdown.trim_start_matches("### ").to_owned();
+        let same = blocks
+            .iter_mut()
+            .skip(1)
+            .find(|block| block.lines().next() == Some(&section.title));
+        match same {
+            Some(place) => *place = block,
+            None => blocks.push(block),
+        }
+    }
+    Ok(blocks.join("\n### "))
 }
 
 #[cfg(test)]
@@ -161,24 +224,33 @@ mod tests {
     fn parts_of_one_table_are_joined() {
         let mut sections = Vec::new();
         merge(&mut sections, section());
-        merge(&mut sections, section());
         merge(&mut sections, Section::new("Other", &["what", "ms"]));
-        assert_eq!(
-            sections
-                .iter()
-                .map(|section| section.rows.len())
-                .collect::<Vec<_>>(),
-            [2, 0]
-        );
+        merge(&mut sections, section());
+        let rows: Vec<_> = sections.iter().map(|section| section.rows.len()).collect();
+        assert_eq!(rows, [2, 0]);
     }
 
     #[test]
-    fn only_the_generated_part_is_replaced() {
+    fn only_the_generated_part_is_between_the_markers() {
         let document = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        assert_eq!(
-            replace(&document, "new\n").unwrap(),
-            format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n")
-        );
-        assert_eq!(replace("no markers", "new"), None);
+        let parts = generated(&document).unwrap();
+        assert_eq!(parts, ("before\n", "\nold\n", "\nafter\n"));
+        assert_eq!(generated("no markers"), None);
+    }
+
+    #[test]
+    fn sections_take_the_place_of_those_with_their_title() {
+        let mut other = section();
+        other.title = "Other".to_owned();
+        let former = text("Measured on this.", &[section(), other.clone()]);
+        let mut new = section();
+        new.rows[0][1] = "2.5".to_owned();
+        let mut third = section();
+        third.title = "Third".to_owned();
+        let machines = "Measured on this.\n\nIn the guest: that.";
+        let expected = text(machines, &[new.clone(), other, third.clone()]);
+        assert_eq!(exchange(&former, machines, &[new, third]), Ok(expected));
+        let elsewhere = "Measured on another.";
+        assert_eq!(exchange(&former, elsewhere, &[]), Err(elsewhere.to_owned()));
     }
 }

@@ -31,6 +31,32 @@ impl Sample {
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
+    /// The one below which so many of a hundred are; NaN when there is none.
+    #[must_use]
+    pub fn percentile(&self, percent: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let place = (sorted.len() as f64 * percent / 100.0).ceil();
+        // A float of a length fits.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a place in a list"
+        )]
+        let place = (place as usize).max(1);
+        sorted.get(place - 1).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The smallest; NaN when there is none.
+    #[must_use]
+    pub fn least(&self) -> f64 {
+        self.0
+            .iter()
+            .copied()
+            .min_by(f64::total_cmp)
+            .unwrap_or(f64::NAN)
+    }
+
     /// The largest; NaN when there is none.
     #[must_use]
     pub fn worst(&self) -> f64 {

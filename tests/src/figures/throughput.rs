@@ -1,28 +1,22 @@
 //! What passes the tunnel, against the plain path and against wireguard-go, between the same machines, in turns.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
-
-use ipnet::{IpNet, Ipv4Net};
+use std::net::IpAddr;
 
 use super::{
+    cable,
+    iperf::{Load, Path, TCP, serve},
     report::Section,
     statistics::{Sample, number},
-    wireguard::WireGuard,
+    wireguard::{Kind, WireGuard},
 };
-use crate::{Failure, Family, LabError, Node, Process, Stage, internet::plug_in, stage::BOUND};
+use crate::{Failure, Family, LabError, Node, Stage, stage::BOUND};
 
-/// UDP payload of a packet of 64 octets.
-const PAYLOAD: &str = "36";
-
-/// The laptop's network and its two ends, while the figures are made.
-const CABLE: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 129), Ipv4Addr::new(192, 0, 2, 130)];
+/// The laptop's tunnels.
+const DEVICES: [&str; 2] = ["mn0", "wg0"];
 
 const LOADS: [(&str, Load, Option<&str>); 4] = [
-    ("TCP up, Mbit/s", Load::Tcp, None),
-    ("TCP down, Mbit/s", Load::Tcp, Some("-R")),
+    TCP[0],
+    TCP[1],
     ("64-byte packets up, thousands/s", Load::SmallPackets, None),
     (
         "64-byte packets down, thousands/s",
@@ -41,17 +35,18 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
             agent.inactivity = 3_600_000;
         },
     )?;
-    lay_cable(&stage)?;
+    cable::lay(&stage)?;
+    let family = Family::of_this_story();
     stage
         .agent
         .command(&["bind", &stage.site.name])?
         .success()?;
-    let wireguard = WireGuard::start(stage.laptop.node(), &stage.site)?;
+    let wireguard = WireGuard::start(stage.laptop.node(), &stage.site, Kind::InUserSpace)?;
     let path = |to: IpAddr, from: Option<IpAddr>, device| Path { to, from, device };
     let paths = [
-        path(stage.site.address, Some(CABLE[1].into()), None),
+        path(stage.site.address, Some(cable::LAPTOP.of(family)), None),
         path(stage.site.address, None, Some("mn0")),
-        path(wireguard.address.into(), None, Some("wg0")),
+        path(wireguard.address, None, Some("wg0")),
     ];
     let _servers = [
         serve(&stage.site.server, paths[0].to)?,
@@ -59,11 +54,14 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
     ];
 
     let mut section = Section::new("Throughput", &COLUMNS);
-    for (cables, loads) in [
+    let kinds = [
         (Cables::Veth, &LOADS[..]),
-        (Cables::Cards, &LOADS[..2]),
-        (Cables::ModeratedCards, &LOADS[..2]),
-    ] {
+        (Cables::Cards, &TCP[..]),
+        (Cables::ModeratedCards, &TCP[..]),
+    ];
+    // What the other kinds show does not depend on the family.
+    let count = if family == Family::Ipv4 { 3 } else { 1 };
+    for (cables, loads) in kinds.into_iter().take(count) {
         for node in [
             stage.laptop.node(),
             &stage.cafe.router,
@@ -77,12 +75,14 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
             let mut samples = [Sample::default(), Sample::default(), Sample::default()];
             for _ in 0..rounds {
                 for (path, sample) in paths.iter().zip(&mut samples) {
-                    sample.push(path.measure(stage.laptop.node(), *load, *direction, seconds)?);
+                    let laptop = stage.laptop.node();
+                    sample.push(path.measure(laptop, &DEVICES, *load, *direction, seconds)?);
                 }
             }
             let [plain, ours, theirs] = samples.map(|sample| sample.median());
             section.row([
                 (*what).to_owned(),
+                family.to_string(),
                 cables.words().to_owned(),
                 number(plain),
                 number(ours),
@@ -97,8 +97,9 @@ pub fn measure(rounds: usize, seconds: u32) -> Result<Section, Failure> {
     Ok(section)
 }
 
-const COLUMNS: [&str; 8] = [
+const COLUMNS: [&str; 9] = [
     "what",
+    "family",
     "cables",
     "plain",
     "CHA",
@@ -107,27 +108,6 @@ const COLUMNS: [&str; 8] = [
     "wireguard-go to plain",
     "CHA to wireguard-go",
 ];
-
-/// Takes the laptop out of the air and connects it with the café's router by a cable of its own.
-fn lay_cable(stage: &Stage) -> Result<(), LabError> {
-    let (router, laptop, core) = (
-        &stage.cafe.router,
-        stage.laptop.node(),
-        stage.internet.core(),
-    );
-    let ends = CABLE.map(|end| [Ipv4Net::new_assert(end, 30).into()]);
-    plug_in(router, "cable", &ends[0], laptop, "cable0", &ends[1])?;
-    let of_core = IpNet::from(Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 113, 0), 24));
-    let uplink = router
-        .run(|network| network.addresses())?
-        .into_iter()
-        .map(|found| found.address)
-        .find(|address| of_core.contains(address))
-        .ok_or_else(|| LabError::Other("the router has no uplink".to_owned()))?;
-    core.run(move |network| network.route(Ipv4Net::new_assert(CABLE[0], 30).trunc(), uplink, 0))?;
-    stage.laptop.leave_all()?;
-    laptop.run(|network| network.route(Family::Ipv4.everywhere(), CABLE[0], 0))
-}
 
 /// What the cables between the machines are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,108 +162,4 @@ impl Cables {
         }
         Ok(())
     }
-}
-
-/// A way from the laptop to the server.
-struct Path {
-    to: IpAddr,
-    from: Option<IpAddr>,
-    /// The tunnel it goes through.
-    device: Option<&'static str>,
-}
-
-#[derive(Clone, Copy)]
-enum Load {
-    Tcp,
-    SmallPackets,
-}
-
-impl Path {
-    fn measure(
-        &self,
-        laptop: &Node,
-        load: Load,
-        direction: Option<&str>,
-        seconds: u32,
-    ) -> Result<f64, Failure> {
-        let before = tunnelled(laptop)?;
-        let mut program = laptop
-            .program("iperf3")
-            .args(["-J", "-c", &self.to.to_string(), "-t", &seconds.to_string()])
-            .args(direction);
-        if let Some(address) = &self.from {
-            program = program.args(["-B", &address.to_string()]);
-        }
-        if let Load::SmallPackets = load {
-            program = program.args(["-u", "-b", "0", "-l", PAYLOAD]);
-        }
-        let bound = Duration::from_secs(u64::from(seconds)) + 2 * BOUND;
-        let report = program.finish(bound)?.success()?.stdout;
-        let after = tunnelled(laptop)?;
-        for ((device, before), (_, after)) in before.into_iter().zip(after) {
-            let packets = after - before;
-            let is_the_way = self.device == Some(device);
-            // What an earlier flood left in queues may still pass.
-            if (is_the_way && packets < 100) || (!is_the_way && packets > 1000) {
-                return Err(Failure::new(format!(
-                    "{device} carried {packets} packets when the way was {:?}",
-                    self.device
-                )));
-            }
-        }
-        let said = || Failure::new(format!("iperf3 says: {report}"));
-        let report: serde_json::Value = serde_json::from_str(&report)
-            .map_err(|error| Failure::new(format!("iperf3: {error}: {report}")))?;
-        received(&report, load).ok_or_else(said)
-    }
-}
-
-/// Megabits or thousands of packets per second that the receiver saw.
-fn received(report: &serde_json::Value, load: Load) -> Option<f64> {
-    let end = report.get("end")?;
-    match load {
-        Load::Tcp => Some(end.get("sum_received")?.get("bits_per_second")?.as_f64()? / 1e6),
-        Load::SmallPackets => {
-            let sum = end.get("sum")?;
-            let count = |name| sum.get(name).and_then(serde_json::Value::as_f64);
-            Some((count("packets")? - count("lost_packets")?) / count("seconds")? / 1e3)
-        }
-    }
-}
-
-/// Packets that the laptop's tunnel devices carried so far.
-fn tunnelled(laptop: &Node) -> Result<Vec<(&'static str, u64)>, LabError> {
-    laptop.run(|_| {
-        let path = "/proc/thread-self/net/dev";
-        let table = std::fs::read_to_string(path).map_err(LabError::io(format!("read {path}")))?;
-        let count = |device: &str| -> Option<u64> {
-            let line = table
-                .lines()
-                .find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':'))?;
-            let words: Vec<&str> = line.split_whitespace().collect();
-            // Octets, packets and six more of what came in, then the same of what went out.
-            let word = |at: usize| words.get(at)?.parse::<u64>().ok();
-            Some(word(1)? + word(9)?)
-        };
-        ["mn0", "wg0"]
-            .into_iter()
-            .map(|device| {
-                count(device)
-                    .map(|packets| (device, packets))
-                    .ok_or_else(|| LabError::Other(format!("no device {device}: {table}")))
-            })
-            .collect()
-    })
-}
-
-/// Bound to one address, because iperf3 answers UDP from the machine's first one otherwise.
-fn serve(server: &Node, address: IpAddr) -> Result<Process, LabError> {
-    let mut process = server
-        .program("iperf3")
-        .args(["-s", "--forceflush", "-B", &address.to_string()])
-        .start()?;
-    process.wait_for_output("the server to listen", BOUND, |text| {
-        text.contains("listening")
-    })?;
-    Ok(process)
 }

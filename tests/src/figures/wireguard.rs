@@ -1,78 +1,90 @@
-//! wireguard-go between a laptop and a site's gateway: another tunnel through the same machines.
+//! WireGuard between a laptop and a site's gateway: another tunnel through the same machines.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use crate::{LabError, Node, Process, Site, family::net, wait_for};
+use super::hand::{go_through, next_address};
+use crate::{Addresses, Family, LabError, Node, Process, Site, wait_for};
 
 const DEVICE: &str = "wg0";
-const PORT: &str = "51820";
+const PORT: u16 = 51820;
 const BOUND: Duration = Duration::from_secs(5);
 
-/// Addresses inside of the tunnel, set aside for benchmarks (RFC 2544).
-const LAPTOP: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+/// The laptop's address inside of the tunnel, set aside for benchmarks (RFC 2544, RFC 5180).
+const LAPTOP: Addresses = Addresses {
+    ipv4: Ipv4Addr::new(198, 18, 0, 2),
+    ipv6: Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 2),
+};
 
-/// A tunnel; it is gone when this is dropped.
+/// Who wraps the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// wireguard-go.
+    InUserSpace,
+    /// The kernel's module.
+    InKernel,
+}
+
+/// A tunnel of the story's family, inside and outside. That of wireguard-go is gone when this is dropped.
 pub struct WireGuard {
     /// The address of the site's server to which the tunnel leads.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     laptop: Node,
     peer: String,
-    endpoint: String,
-    _daemons: [Process; 2],
+    endpoint: SocketAddr,
+    _daemons: Vec<Process>,
 }
 
 impl WireGuard {
     /// Makes a tunnel for what goes from `laptop` to a second address of the site's server.
-    pub fn start(laptop: &Node, site: &Site) -> Result<WireGuard, LabError> {
-        let address = Ipv4Addr::from(u32::from(site.addresses.ipv4) + 1);
-        let second = net(address, 27)?;
-        site.server
-            .run(move |network| network.address("eth0", second))?;
-        let daemons = [run(laptop)?, run(&site.gateway)?];
+    pub fn start(laptop: &Node, site: &Site, kind: Kind) -> Result<WireGuard, LabError> {
+        let family = Family::of_this_story();
+        let address = next_address(site.address, 1);
+        let mut daemons = Vec::new();
+        for node in [laptop, &site.gateway] {
+            match kind {
+                Kind::InUserSpace => daemons.push(run(node)?),
+                Kind::InKernel => make(node)?,
+            }
+        }
         let laptop_key = make_key(laptop)?;
         let gateway_key = make_key(&site.gateway)?;
         let wireguard = WireGuard {
             address,
             laptop: laptop.clone(),
             peer: gateway_key,
-            endpoint: format!("{}:{PORT}", site.agents.ipv4),
+            endpoint: SocketAddr::new(site.agent, PORT),
             _daemons: daemons,
         };
-        let to = format!("{address}/32");
-        let from = format!("{LAPTOP}/32");
+        let to = IpNet::from(address).to_string();
+        let from = IpNet::from(LAPTOP.of(family)).to_string();
         wireguard.aim()?;
         set(laptop, &["peer", &wireguard.peer, "allowed-ips", &to])?;
+        let port = PORT.to_string();
         set(
             &site.gateway,
             &[
                 "listen-port",
-                PORT,
+                &port,
                 "peer",
                 &laptop_key,
                 "allowed-ips",
                 &from,
             ],
         )?;
-        laptop.run(|network| network.address(DEVICE, Ipv4Net::from(LAPTOP)))?;
-        for (node, destination) in [(laptop, &to), (&site.gateway, &from)] {
-            node.run(|network| network.up(DEVICE))?;
-            node.program("ip")
-                .args(["route", "add", destination, "dev", DEVICE])
-                .finish(BOUND)?
-                .success()?;
-        }
+        go_through(DEVICE, laptop, LAPTOP.of(family), site, address)?;
         Ok(wireguard)
     }
 
     /// Tells the laptop's end (again) where the gateway is, which also makes it forget the source address that it
     /// had used.
     pub fn aim(&self) -> Result<(), LabError> {
-        set(
-            &self.laptop,
-            &["peer", &self.peer, "endpoint", &self.endpoint],
-        )
+        let endpoint = self.endpoint.to_string();
+        set(&self.laptop, &["peer", &self.peer, "endpoint", &endpoint])
     }
 }
 
@@ -91,6 +103,15 @@ fn run(node: &Node) -> Result<Process, LabError> {
         Ok(shown.success().ok())
     })?;
     Ok(process)
+}
+
+/// The kernel's device.
+fn make(node: &Node) -> Result<(), LabError> {
+    node.program("ip")
+        .args(["link", "add", DEVICE, "type", "wireguard"])
+        .finish(BOUND)?
+        .success()
+        .map(drop)
 }
 
 /// Gives `node` a private key, and returns the public one.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Find out in this process whether the kernel has tunnels.
-pub(super) const PROBE: &str = "--probe-kernel-tunnels";
+pub(crate) const PROBE: &str = "--probe-kernel-tunnels";
 
 /// Followed by cells' names: tell them one after another, and report each by a line for [`perform`].
 pub(super) const HERE: &str = "--tell-here";
@@ -38,14 +38,14 @@ const SECONDS_TO_START: usize = 120;
 const REPORT: &str = "report";
 
 /// Whether this machine's own kernel has the tunnels.
-pub(super) fn is_needless() -> bool {
+pub(crate) fn is_needless() -> bool {
     env::current_exe()
         .and_then(|this| Command::new(this).arg(PROBE).stdin(Stdio::null()).status())
         .is_ok_and(|status| status.success())
 }
 
 /// Makes the kernel's tunnel devices, in a room that takes it along when this process ends.
-pub(super) fn probe() -> ExitCode {
+pub(crate) fn probe() -> ExitCode {
     match sandbox::enter() {
         Entry::Done(code) => code,
         Entry::Refused(_) => ExitCode::from(SKIPPED),
