@@ -107,13 +107,15 @@ fn by_rename(path: &Path, content: &[u8]) -> io::Result<()> {
             .create_new(true)
             .mode(NEW_MODE)
             .open(&temporary)?;
-        if let Some(former) = &former {
-            if (former.uid(), former.gid()) != owner(&file)? {
-                // Without the privilege the new owner is whoever writes.
-                let _best_effort = fchown(&file, Some(former.uid()), Some(former.gid()));
-            }
-            file.set_permissions(Permissions::from_mode(former.mode() & 0o7777))?;
+        if let Some(former) = &former
+            && (former.uid(), former.gid()) != owner(&file)?
+        {
+            // Without the privilege the new owner is whoever writes.
+            let _best_effort = fchown(&file, Some(former.uid()), Some(former.gid()));
         }
+        // A new file is for everybody, too, whatever the umask has made of that.
+        let mode = former.map_or(NEW_MODE, |former| former.mode() & 0o7777);
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
