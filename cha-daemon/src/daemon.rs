@@ -63,7 +63,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
                 daemon.agent.handle_unix_time(supervision::unix_time(), Instant::now());
                 if !daemon.dataplane.is_running() {
                     // Bindings are in the store; a new start carries them again.
-                    failed = Some("the data path has ended: was the device cha0 removed?");
+                    failed = Some("the data path has ended: was its device removed (cha0, cha0-6)?");
                     break;
                 }
             }

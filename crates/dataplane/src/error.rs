@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use mobility_protocol::HomeAddress;
+use mobility_protocol::{Family, HomeAddress};
 
 /// Why the data path could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +84,9 @@ pub enum Error {
         /// The routing table.
         table: u32,
     },
-    /// The kernel backend carries IPv4 only.
-    #[error("the kernel backend carries IPv4 only, and {0} is not")]
-    NotIpv4(IpAddr),
+    /// A tunnel of a family that the kernel backend was not started for.
+    #[error("the kernel backend was started without {0}")]
+    FamilyNotCarried(Family),
     /// The kernel's tunnels wrap a family in itself.
     #[error(
         "a tunnel between {local} and {remote} can't carry {home_address}: the kernel backend wraps \

@@ -1,12 +1,11 @@
 //! The data path of a home agent, as its daemon holds it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use ipnet::IpNet;
-use mobility_protocol::{DataplaneChange, Family, HomeAddress};
+use mobility_protocol::{DataplaneChange, HomeAddress};
 use tokio::sync::Mutex;
 
 use crate::error::Errors;
@@ -73,7 +72,7 @@ enum Backend {
     Kernel {
         tunnels: Arc<HomeAgentTunnels>,
         filter: kernel::Keeper,
-        enabled_forwarding: Option<Forwarding>,
+        enabled_forwarding: Vec<Forwarding>,
     },
     Userspace {
         tunnels: userspace::Backend,
@@ -114,16 +113,15 @@ impl HomeAgentDataplane {
     pub async fn start(config: Config) -> Result<Self, Error> {
         privileges::check()?;
         let kernel = in_kernel(&config);
-        let chosen = config.backend.resolve(|| match &kernel {
-            Ok(kernel) => kernel::probe_home_agent(kernel),
-            Err(address) => Err(Error::NotIpv4(*address)),
-        })?;
+        let chosen = config
+            .backend
+            .resolve(|| kernel::probe_home_agent(&kernel))?;
         let netlink = Netlink::open()?;
         let monitor = Monitor::start(netlink.clone(), config.device.clone())?;
-        let (backend, repair) = match (chosen.carrier, kernel) {
-            (Carrier::Kernel, Ok(kernel)) => {
-                let enabled_forwarding = Forwarding::enable(Family::Ipv4)?;
-                let tunnels = Arc::new(HomeAgentTunnels::start(kernel)?);
+        let (backend, repair) = match chosen.carrier {
+            Carrier::Kernel => {
+                let (tunnels, enabled_forwarding) = serve_in_kernel(kernel)?;
+                let tunnels = Arc::new(tunnels);
                 let repair = {
                     let tunnels = Arc::clone(&tunnels);
                     Repair::start(monitor.losses(), move || {
@@ -149,8 +147,7 @@ impl HomeAgentDataplane {
                 };
                 (backend, repair)
             }
-            (Carrier::Kernel, Err(address)) => return Err(Error::NotIpv4(address)),
-            (Carrier::Userspace, _) => {
+            Carrier::Userspace => {
                 kernel::remove_home_agent_leftovers(&config.device)?;
                 let routes = Routes::new(netlink, config.pools.clone());
                 let (tunnels, routes) = serve_in_userspace(routes, &config).await?;
@@ -271,7 +268,7 @@ impl HomeAgentDataplane {
             } => {
                 filter.stop().await;
                 errors.note(tunnels.shutdown());
-                if let Some(enabled) = enabled_forwarding {
+                for enabled in enabled_forwarding {
                     errors.note(enabled.restore());
                 }
             }
@@ -284,28 +281,35 @@ impl HomeAgentDataplane {
     }
 }
 
-/// What the kernel backend must know, or the address it can't carry.
-fn in_kernel(config: &Config) -> Result<HomeAgentConfig, IpAddr> {
-    let ipv6 = config.addresses.ipv6.map(IpAddr::V6);
-    let address = match (ipv6, config.addresses.ipv4) {
-        (None, Some(address)) => address,
-        (ipv6, _) => return Err(ipv6.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
-    };
-    let ipv4_net = |pool: &IpNet| match pool {
-        IpNet::V4(pool) => Ok(*pool),
-        IpNet::V6(pool) => Err(IpAddr::V6(pool.addr())),
-    };
-    Ok(HomeAgentConfig {
+/// What the kernel backend must know.
+fn in_kernel(config: &Config) -> HomeAgentConfig {
+    HomeAgentConfig {
         device: config.device.clone(),
         mtu: config.mtu,
-        address,
-        pools: config
-            .pools
-            .iter()
-            .map(ipv4_net)
-            .collect::<Result<_, _>>()?,
+        addresses: config.addresses,
+        pools: config.pools.clone(),
         correspondents: config.correspondents.clone(),
-    })
+    }
+}
+
+/// Forwarding is on before anything is to be forwarded; it goes off again where that fails.
+fn serve_in_kernel(config: HomeAgentConfig) -> Result<(HomeAgentTunnels, Vec<Forwarding>), Error> {
+    let mut enabled = Vec::new();
+    let forwarding = config.families().try_for_each(|family| {
+        enabled.extend(Forwarding::enable(family)?);
+        Ok(())
+    });
+    match forwarding.and_then(|()| HomeAgentTunnels::start(config)) {
+        Ok(tunnels) => Ok((tunnels, enabled)),
+        Err(error) => {
+            let mut errors = Errors::default();
+            errors.note::<()>(Err(error));
+            for forwarding in enabled {
+                errors.note(forwarding.restore());
+            }
+            Err(errors.into_error())
+        }
+    }
 }
 
 async fn serve_in_userspace(

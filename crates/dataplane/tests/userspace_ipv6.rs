@@ -3,63 +3,23 @@
 
 #![expect(clippy::expect_used, reason = "a test")]
 
+mod ipv6_packets;
 mod userspace_lab;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use etherparse::{IpNumber, Ipv6Header, PacketBuilder};
+use etherparse::PacketBuilder;
 
+use ipv6_packets::{UDP, behind, datagram, packet, wrapped};
 use userspace_lab::*;
 
 const STRANGER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0xfe);
 const OTHER_HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 4, 0, 0, 0, 0, 6);
 
-const UDP: u8 = 17;
-
-/// A packet with this after its header.
-fn packet(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, payload: &[u8]) -> Vec<u8> {
-    let header = Ipv6Header {
-        payload_length: payload.len().try_into().expect("a length"),
-        next_header: IpNumber(next_header),
-        hop_limit: 60,
-        source: source.octets(),
-        destination: destination.octets(),
-        ..Ipv6Header::default()
-    };
-    [header.to_bytes().as_slice(), payload].concat()
-}
-
-fn wrapped(source: Ipv6Addr, destination: Ipv6Addr, inner: &[u8]) -> Vec<u8> {
-    packet(source, destination, 41, inner)
-}
-
-fn datagram(source: Ipv6Addr, destination: Ipv6Addr, port: u16, octets: usize) -> Vec<u8> {
-    let mut packet = Vec::new();
-    let builder = PacketBuilder::ipv6(source.octets(), destination.octets(), 60).udp(4000, port);
-    builder
-        .write(&mut packet, &vec![7; octets])
-        .expect("a packet");
-    packet
-}
-
-/// The datagram with these extension headers before it, whose last one names the next protocol.
-fn behind(first: u8, headers: &[u8], datagram: &[u8]) -> Vec<u8> {
-    let source: [u8; 16] = datagram[8..24].try_into().expect("an address");
-    let destination: [u8; 16] = datagram[24..40].try_into().expect("an address");
-    let payload = [headers, &datagram[40..]].concat();
-    packet(source.into(), destination.into(), first, &payload)
-}
-
 fn fragment(next_header: u8, offset: u16, more: bool, payload: &[u8]) -> Vec<u8> {
-    let [high, low] = (offset | u16::from(more)).to_be_bytes();
-    let header = [next_header, 0, high, low, 0, 0, 0, 9];
-    packet(
-        HOME_6,
-        CORRESPONDENT_6,
-        44,
-        &[header.as_slice(), payload].concat(),
-    )
+    let ends = [HOME_6, CORRESPONDENT_6];
+    ipv6_packets::fragment(ends, next_header, offset, more, payload)
 }
 
 fn received(backend: &dataplane::userspace::Backend) -> u64 {

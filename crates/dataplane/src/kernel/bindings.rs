@@ -1,27 +1,29 @@
 //! Which elements the packet filter needs for which bindings.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use super::elements::Element;
-use super::ruleset::{BINDINGS, CARE_OF, RECEIVED, SENT};
+use mobility_protocol::Family;
+
+use super::elements::{Element, address, octets};
+use super::routes::Wrap;
+use super::ruleset::sets;
 
 /// A binding as the kernel carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Binding {
-    /// Our outer address.
-    pub(super) local: Ipv4Addr,
-    /// The care-of address.
-    pub(super) remote: Ipv4Addr,
-    /// The one before, from which packets are still taken in.
-    pub(super) former: Option<Ipv4Addr>,
+    /// The way to the home address.
+    pub(super) wrap: Wrap,
+    /// The care-of address before, from which packets are still taken in. One of the other family
+    /// means nothing.
+    pub(super) former: Option<IpAddr>,
 }
 
-/// All bindings, and the marks of their care-of addresses.
+/// All bindings, and the marks of their care-of addresses, which are distinct over both families.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
-    by_home: BTreeMap<Ipv4Addr, Binding>,
-    care_of: BTreeMap<Ipv4Addr, CareOf>,
+    by_home: BTreeMap<IpAddr, Binding>,
+    care_of: BTreeMap<IpAddr, CareOf>,
     marks: Marks,
 }
 
@@ -52,21 +54,29 @@ struct Marks {
 const FIRST_MARK: u32 = 0x8000_0000;
 
 impl Binding {
-    fn care_of_addresses(self) -> impl Iterator<Item = Ipv4Addr> {
-        let former = self.former.filter(|former| *former != self.remote);
-        [Some(self.remote), former].into_iter().flatten()
+    fn care_of_addresses(self) -> impl Iterator<Item = IpAddr> {
+        let remote = self.wrap.remote();
+        let former = self
+            .former
+            .filter(|former| *former != remote && Family::of(*former) == self.wrap.family());
+        [Some(remote), former].into_iter().flatten()
     }
 }
 
 impl Bindings {
     /// The binding of a home address.
-    pub(super) fn get(&self, home: Ipv4Addr) -> Option<Binding> {
+    pub(super) fn get(&self, home: IpAddr) -> Option<Binding> {
         self.by_home.get(&home).copied()
     }
 
     /// All home addresses.
-    pub(super) fn homes(&self) -> impl Iterator<Item = Ipv4Addr> {
+    pub(super) fn homes(&self) -> impl Iterator<Item = IpAddr> {
         self.by_home.keys().copied()
+    }
+
+    /// All bindings.
+    pub(super) fn all(&self) -> impl Iterator<Item = Binding> {
+        self.by_home.values().copied()
     }
 
     /// How many there are.
@@ -75,7 +85,7 @@ impl Bindings {
     }
 
     /// Makes these the bindings of their home addresses, and tells what that changes.
-    pub(super) fn exchange(&mut self, after: &BTreeMap<Ipv4Addr, Option<Binding>>) -> Difference {
+    pub(super) fn exchange(&mut self, after: &BTreeMap<IpAddr, Option<Binding>>) -> Difference {
         let after: BTreeMap<_, _> = after
             .iter()
             .filter(|(home, binding)| self.get(**home) != **binding)
@@ -84,7 +94,7 @@ impl Bindings {
         let mut before = BTreeSet::new();
         for home in after.keys() {
             if let Some(binding) = self.get(**home) {
-                before.extend(self.elements(**home, binding));
+                before.extend(self.elements(binding));
                 for address in binding.care_of_addresses() {
                     touched.entry(address).or_insert(true);
                 }
@@ -112,7 +122,7 @@ impl Bindings {
         let mut now = BTreeSet::new();
         for home in after.keys() {
             if let Some(binding) = self.get(**home) {
-                now.extend(self.elements(**home, binding));
+                now.extend(self.elements(binding));
             }
         }
         for (address, known) in touched {
@@ -144,33 +154,41 @@ impl Bindings {
             .map(|(address, care_of)| care_of_element(*address, care_of.mark));
         let bindings = self
             .by_home
-            .iter()
-            .flat_map(|(home, binding)| self.elements(*home, *binding));
+            .values()
+            .flat_map(|binding| self.elements(*binding));
         care_of.chain(bindings).collect()
     }
 
-    /// Takes over what a former run left: marks of care-of addresses, and which of them each home
-    /// address had. `routed` are the bindings as the routes tell them.
-    pub(super) fn take_over(
-        marks: &BTreeMap<Ipv4Addr, u32>,
-        pairs: &BTreeSet<(u32, Ipv4Addr)>,
-        routed: &BTreeMap<Ipv4Addr, Binding>,
-    ) -> Self {
-        let by_mark: BTreeMap<u32, Ipv4Addr> = marks
+    /// Takes over what a former run left: the elements of the packet filter, and the ways to home
+    /// addresses. Bindings are those that both agree about.
+    pub(super) fn take_over(present: &[Element], routed: impl IntoIterator<Item = Wrap>) -> Self {
+        let routed: BTreeMap<IpAddr, Wrap> =
+            routed.into_iter().map(|wrap| (wrap.home(), wrap)).collect();
+        let known = [Family::Ipv4, Family::Ipv6].map(sets);
+        let mut marks: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        let mut pairs: Vec<(u32, IpAddr)> = Vec::new();
+        for element in present {
+            if known.iter().any(|sets| sets.care_of == element.set) {
+                marks.extend(read_care_of(element));
+            } else if known.iter().any(|sets| sets.bindings == element.set) {
+                pairs.extend(read_pair(element));
+            }
+        }
+        let by_mark: BTreeMap<u32, IpAddr> = marks
             .iter()
             .map(|(address, mark)| (*mark, *address))
             .collect();
-        let mut former: BTreeMap<Ipv4Addr, Ipv4Addr> = BTreeMap::new();
+        let mut former: BTreeMap<IpAddr, IpAddr> = BTreeMap::new();
         for (mark, home) in pairs {
-            let (Some(address), Some(binding)) = (by_mark.get(mark), routed.get(home)) else {
+            let (Some(address), Some(wrap)) = (by_mark.get(&mark), routed.get(&home)) else {
                 continue;
             };
-            if *address != binding.remote {
-                former.insert(*home, *address);
+            if *address != wrap.remote() {
+                former.insert(home, *address);
             }
         }
         let mut bindings = Self::default();
-        for (address, mark) in marks {
+        for (address, mark) in &marks {
             bindings.marks.take_over(*mark);
             let known = CareOf {
                 mark: *mark,
@@ -181,9 +199,15 @@ impl Bindings {
         bindings.marks.fill_gaps(&by_mark);
         let after = routed
             .iter()
-            .map(|(home, binding)| {
+            .map(|(home, wrap)| {
                 let former = former.get(home).copied();
-                (*home, Some(Binding { former, ..*binding }))
+                (
+                    *home,
+                    Some(Binding {
+                        wrap: *wrap,
+                        former,
+                    }),
+                )
             })
             .collect();
         bindings.exchange(&after);
@@ -200,7 +224,7 @@ impl Bindings {
         bindings
     }
 
-    fn enter(&mut self, address: Ipv4Addr) {
+    fn enter(&mut self, address: IpAddr) {
         let marks = &mut self.marks;
         let care_of = self.care_of.entry(address).or_insert_with(|| CareOf {
             mark: marks.take(),
@@ -209,30 +233,44 @@ impl Bindings {
         care_of.users += 1;
     }
 
-    fn leave(&mut self, address: Ipv4Addr) {
+    fn leave(&mut self, address: IpAddr) {
         if let Some(care_of) = self.care_of.get_mut(&address) {
             care_of.users = care_of.users.saturating_sub(1);
         }
     }
 
-    fn elements(&self, home: Ipv4Addr, binding: Binding) -> impl Iterator<Item = Element> {
+    fn elements(&self, binding: Binding) -> impl Iterator<Item = Element> {
+        let sets = sets(binding.wrap.family());
+        let home = octets(binding.wrap.home());
+        let counters = [sets.received, sets.sent].map(|set| Element::of(set, home.clone()));
         let pairs = binding
             .care_of_addresses()
             .filter_map(|address| self.care_of.get(&address))
             .map(move |care_of| {
-                let key = [care_of.mark.to_ne_bytes(), home.octets()].concat();
-                Element::of(BINDINGS, key)
+                let key = [&care_of.mark.to_ne_bytes(), &*home].concat();
+                Element::of(sets.bindings, key)
             });
-        let counters = [RECEIVED, SENT].map(|set| Element::of(set, home.octets().to_vec()));
         pairs.chain(counters)
     }
 }
 
-fn care_of_element(address: Ipv4Addr, mark: u32) -> Element {
+fn care_of_element(address: IpAddr, mark: u32) -> Element {
     Element {
         value: Some(mark.to_ne_bytes().to_vec()),
-        ..Element::of(CARE_OF, address.octets().to_vec())
+        ..Element::of(sets(Family::of(address)).care_of, octets(address))
     }
+}
+
+/// A care-of address and its mark.
+fn read_care_of(element: &Element) -> Option<(IpAddr, u32)> {
+    let mark = element.value.as_deref()?.try_into().ok()?;
+    Some((address(&element.key)?, u32::from_ne_bytes(mark)))
+}
+
+/// A mark and a home address whose packets may carry it.
+fn read_pair(element: &Element) -> Option<(u32, IpAddr)> {
+    let (mark, home) = element.key.split_first_chunk()?;
+    Some((u32::from_ne_bytes(*mark), address(home)?))
 }
 
 impl Marks {
@@ -255,7 +293,7 @@ impl Marks {
     }
 
     /// What lies between the marks taken over is free.
-    fn fill_gaps(&mut self, taken: &BTreeMap<u32, Ipv4Addr>) {
+    fn fill_gaps(&mut self, taken: &BTreeMap<u32, IpAddr>) {
         // A former run of this program leaves no more gaps than it had care-of addresses; a table
         // that says otherwise is not worth the memory.
         const MOST: usize = 1 << 20;

@@ -2,6 +2,8 @@
 //! Rules are text for the program `nft` ([`super::ruleset`]); starting a program for each move would
 //! cost milliseconds.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
@@ -231,6 +233,21 @@ pub(super) fn message(kind: u16, flags: u16) -> Message {
 fn frame(kind: u16) -> Message {
     let [high, low] = NFNL_SUBSYS_NFTABLES.to_be_bytes();
     Message::new(kind, 0, &[0, 0, high, low])
+}
+
+/// An address as the kernel compares it.
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// The address that these octets are, by their number.
+pub(super) fn address(octets: &[u8]) -> Option<IpAddr> {
+    let ipv4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    ipv4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
 }
 
 /// Text as the kernel reads it.

@@ -5,61 +5,73 @@ mod reconcile;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use device::remove_leftovers;
-use ipnet::{IpNet, Ipv4Net};
-use mobility_protocol::{DataplaneChange, HomeAddress};
+use ipnet::IpNet;
+use mobility_protocol::{DataplaneChange, Family, HomeAddress};
 use state::State;
 
 use super::bindings::Bindings;
 use super::channel::Channel;
-use super::elements::{Count, Element, Elements};
+use super::elements::{self, Count, Element, Elements};
 use super::routes;
-use super::ruleset::{self, Rules};
+use super::ruleset::{self, Rules, Served};
 use crate::error::Errors;
 use crate::userspace::Traffic;
-use crate::{Error, Failure};
+use crate::{Addresses, Error, Failure};
 
 /// What the home agent's tunnels depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HomeAgentConfig {
-    /// The name of the tunnel device.
+    /// The name of the tunnel device of IPv4; that of IPv6 has `-6` behind it.
     pub device: String,
-    /// The MTU of the device.
+    /// The MTU of the device: of the path's, less 20 octets. That of IPv6 has 20 less, but no less
+    /// than 1280.
     pub mtu: u16,
-    /// The home agent's address, which tunnelled packets are taken in at.
-    pub address: Ipv4Addr,
+    /// The home agent's addresses, which tunnelled packets are taken in at: one of each family that
+    /// is to be carried.
+    pub addresses: Addresses,
     /// The prefixes home addresses come from.
-    pub pools: Vec<Ipv4Net>,
+    pub pools: Vec<IpNet>,
     /// The peers of all bindings; `None` leaves it to the first binding to tell them.
     pub correspondents: Option<Arc<[IpNet]>>,
 }
 
-/// The running backend: one `external` device, a wrapping route for each home address, and the table
-/// `inet chad` of the packet filter.
+/// The running backend: an `external` device for each family, a wrapping route for each home address,
+/// and the table `inet chad` of the packet filter.
 ///
 /// All of it belongs to the kernel and goes on carrying when this process dies. The next start takes
 /// it over as it is; what no binding claims until [`HomeAgentTunnels::settle`] goes then.
 #[derive(Debug)]
 pub struct HomeAgentTunnels {
     state: Mutex<State>,
-    config: HomeAgentConfig,
-    index: u32,
+    /// Names and indexes.
+    devices: Vec<(String, u32)>,
 }
 
 impl HomeAgentConfig {
-    pub(super) fn rules(&self) -> Rules<'_> {
-        Rules {
-            device: &self.device,
-            address: self.address,
-            pools: &self.pools,
-        }
+    /// Those that are carried.
+    pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
+        self.addresses.iter().map(Family::of)
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        let served = self.addresses.iter().map(|address| {
+            let family = Family::of(address);
+            let of_family = |pool: &&IpNet| Family::of(pool.addr()) == family;
+            Served {
+                device: device::name(&self.device, family),
+                address,
+                pools: self.pools.iter().filter(of_family).copied().collect(),
+            }
+        });
+        Rules(served.collect())
     }
 }
+
 impl HomeAgentTunnels {
-    /// Makes the device and the table, or takes over what a former run left, with its bindings.
+    /// Makes devices and table, or takes over what a former run left, with its bindings.
     /// Packets to the pool that no binding wants are told "unreachable" before anything is carried.
     ///
     /// Everything belongs to the network namespace of the calling thread.
@@ -69,12 +81,17 @@ impl HomeAgentTunnels {
     /// [`Error::ExternalDevice`], [`Error::PacketFilter`], [`Error::RouteTaken`], [`Error::Netlink`].
     pub fn start(config: HomeAgentConfig) -> Result<Self, Error> {
         let mut routes = Channel::open_route()?;
-        let device = match device::find(&mut routes, &config)? {
-            Some(device) => device,
-            None => device::make(&mut routes, &config)?,
-        };
+        let devices = device::open(&mut routes, &config)?;
+        let names: Vec<_> = devices
+            .values()
+            .map(|device| (device.name.clone(), device.index))
+            .collect();
         let mut state = State {
-            index: device.index,
+            devices: devices
+                .iter()
+                .map(|(family, device)| (*family, device.index))
+                .collect(),
+            rules: config.rules(),
             routes,
             elements: Elements::open(ruleset::TABLE)?,
             bindings: Bindings::default(),
@@ -82,9 +99,9 @@ impl HomeAgentTunnels {
             correspondents: config.correspondents.clone(),
             doubtful: false,
             round: 0,
-            config: config.clone(),
+            pools: config.pools,
         };
-        if let Err(error) = state.serve(&device) {
+        if let Err(error) = state.serve(&devices) {
             let mut errors = Errors::default();
             errors.note::<()>(Err(error));
             if state.bindings.len() == 0 {
@@ -93,15 +110,14 @@ impl HomeAgentTunnels {
             return Err(errors.into_error());
         }
         tracing::info!(
-            device = config.device,
+            devices = ?names.iter().map(|(name, _)| name).collect::<Vec<_>>(),
             mtu = config.mtu,
             bindings = state.bindings.len(),
             "the kernel carries packets"
         );
         Ok(Self {
-            index: state.index,
             state: Mutex::new(state),
-            config,
+            devices: names,
         })
     }
 
@@ -130,13 +146,12 @@ impl HomeAgentTunnels {
     /// What the tunnel of this home address has carried; `None` when there is none.
     #[must_use]
     pub fn traffic(&self, home_address: HomeAddress) -> Option<Traffic> {
-        let IpAddr::V4(home) = home_address.ip() else {
-            return None;
-        };
+        let home = home_address.ip();
         let mut state = self.lock();
         state.bindings.get(home)?;
-        let [received, sent] = [ruleset::RECEIVED, ruleset::SENT].map(|set| {
-            let element = Element::of(set, home.octets().to_vec());
+        let sets = ruleset::sets(home_address.family());
+        let [received, sent] = [sets.received, sets.sent].map(|set| {
+            let element = Element::of(set, elements::octets(home));
             state
                 .elements
                 .count(&element)
@@ -147,18 +162,22 @@ impl HomeAgentTunnels {
         Some(traffic(received, sent))
     }
 
-    /// What every tunnel has carried, in one question to the kernel for each direction.
+    /// What every tunnel has carried, in one question to the kernel for each direction and family.
     #[must_use]
     pub fn all_traffic(&self) -> BTreeMap<HomeAddress, Traffic> {
         let mut state = self.lock();
         let mut counts: BTreeMap<HomeAddress, [Count; 2]> = BTreeMap::new();
-        for (direction, set) in [ruleset::RECEIVED, ruleset::SENT].into_iter().enumerate() {
-            let present = state.elements.list(set).unwrap_or_default();
-            for present in present {
-                if let Some(home) = address(&present.element.key)
-                    && let Some(count) = counts.entry(home.into()).or_default().get_mut(direction)
-                {
-                    *count = present.count;
+        let families: Vec<_> = state.families().collect();
+        for sets in families.into_iter().map(ruleset::sets) {
+            for (direction, set) in [sets.received, sets.sent].into_iter().enumerate() {
+                let present = state.elements.list(set).unwrap_or_default();
+                for present in present {
+                    if let Some(home) = elements::address(&present.element.key)
+                        && let Some(count) =
+                            counts.entry(home.into()).or_default().get_mut(direction)
+                    {
+                        *count = present.count;
+                    }
                 }
             }
         }
@@ -184,10 +203,12 @@ impl HomeAgentTunnels {
             .collect()
     }
 
-    /// Whether the device is there.
+    /// Whether the devices are there.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        nix::net::if_::if_nametoindex(self.config.device.as_str()) == Ok(self.index)
+        self.devices
+            .iter()
+            .all(|(name, index)| nix::net::if_::if_nametoindex(name.as_str()) == Ok(*index))
     }
 
     /// Adds again what another program has removed of routes and device settings, and tells how much
@@ -241,8 +262,4 @@ fn traffic(received: Count, sent: Count) -> Traffic {
         bytes_out: sent.bytes,
         last_received: None,
     }
-}
-
-fn address(octets: &[u8]) -> Option<Ipv4Addr> {
-    <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from)
 }

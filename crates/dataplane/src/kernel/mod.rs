@@ -24,7 +24,6 @@ use device::{Ends, Form};
 use filter::Filter;
 pub(crate) use home_agent::remove_leftovers as remove_home_agent_leftovers;
 pub use home_agent::{HomeAgentConfig, HomeAgentTunnels};
-use ipnet::{IpNet, Ipv4Net};
 pub(crate) use keeper::Keeper;
 pub use mobile_node::MobileNodeTunnels;
 pub(crate) use mobile_node::remove_leftovers as remove_mobile_node_leftovers;
@@ -44,14 +43,15 @@ const fn nobody(family: Family) -> IpAddr {
     }
 }
 
-/// Whether the kernel can carry a home agent's tunnels in the calling thread's network namespace.
+/// Whether the kernel can carry a home agent's tunnels, of all families that are configured, in the
+/// calling thread's network namespace.
 ///
 /// # Errors
 /// What is missing: [`Error::PacketFilter`], [`Error::TunnelModule`].
 pub(crate) fn probe_home_agent(config: &HomeAgentConfig) -> Result<(), Error> {
     // First what has no side effect: the trial device loads the module.
     config.rules().try_out().map_err(Error::PacketFilter)?;
-    try_device(Family::Ipv4)
+    config.families().try_for_each(try_device)
 }
 
 /// Whether the kernel can carry a mobile node's tunnels in the calling thread's network namespace, in
@@ -78,19 +78,4 @@ fn try_device(family: Family) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn ipv4(address: IpAddr) -> Result<Ipv4Addr, Error> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(Error::NotIpv4(address)),
-    }
-}
-
-fn ipv4_prefixes(prefixes: &[IpNet]) -> Vec<Ipv4Net> {
-    let prefixes = prefixes.iter().filter_map(|prefix| match prefix {
-        IpNet::V4(prefix) => Some(*prefix),
-        IpNet::V6(_) => None,
-    });
-    Ipv4Net::aggregate(&prefixes.collect())
 }

@@ -1,11 +1,12 @@
 //! The home agent's rules in the packet filter, as text for `nft`. They are the same for any number
-//! of bindings: a packet's outer source gives it a mark (`care_of4`), the mark survives the
-//! unwrapping, and mark and inner source together must be known (`bindings4`).
+//! of bindings: a packet's outer source gives it a mark (`care_of4`, `care_of6`), the mark survives the
+//! unwrapping, and mark and inner source together must be known (`bindings4`, `bindings6`).
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use mobility_protocol::Family;
 
 use super::elements::Set;
 use crate::nft::{self, Purpose};
@@ -16,20 +17,47 @@ pub(super) const TABLE: &str = "chad";
 /// Family and name of the table.
 pub(super) const TABLE_IN_FULL: &str = "inet chad";
 
-/// From an outer source to the mark of its packets.
-pub(super) const CARE_OF: Set = Set("care_of4");
-/// Which marks a home address's packets may carry.
-pub(super) const BINDINGS: Set = Set("bindings4");
-/// The packets out of the tunnel of each home address.
-pub(super) const RECEIVED: Set = Set("received4");
-/// The packets into the tunnel of each home address, and which home addresses are bound.
-pub(super) const SENT: Set = Set("sent4");
+/// The sets of a family whose elements come and go with bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sets {
+    /// From an outer source to the mark of its packets.
+    pub(super) care_of: Set,
+    /// Which marks a home address's packets may carry.
+    pub(super) bindings: Set,
+    /// The packets out of the tunnel of each home address.
+    pub(super) received: Set,
+    /// The packets into the tunnel of each home address, and which home addresses are bound.
+    pub(super) sent: Set,
+}
 
-/// The sets whose elements come and go with bindings.
-pub(super) const SETS: [Set; 4] = [BINDINGS, CARE_OF, RECEIVED, SENT];
+/// The sets of this family.
+pub(super) const fn sets(family: Family) -> Sets {
+    match family {
+        Family::Ipv4 => Sets {
+            care_of: Set("care_of4"),
+            bindings: Set("bindings4"),
+            received: Set("received4"),
+            sent: Set("sent4"),
+        },
+        Family::Ipv6 => Sets {
+            care_of: Set("care_of6"),
+            bindings: Set("bindings6"),
+            received: Set("received6"),
+            sent: Set("sent6"),
+        },
+    }
+}
+
+impl Sets {
+    /// All of them.
+    pub(super) const fn all(self) -> [Set; 4] {
+        [self.bindings, self.care_of, self.received, self.sent]
+    }
+}
 
 /// The counters of the table, by the names that the userspace backend uses for the same reasons.
-pub(super) const COUNTERS: [&str; 11] = [
+pub(super) const COUNTERS: [&str; 13] = [
+    "drop_malformed",
     "drop_wrong_outer_source",
     "drop_wrong_inner_source",
     "drop_not_a_correspondent",
@@ -39,26 +67,34 @@ pub(super) const COUNTERS: [&str; 11] = [
     "drop_fragment_hides_header",
     "drop_source_route",
     "drop_signalling_in_tunnel",
+    "membership_reports_ignored",
     "icmp_errors_sent",
     "icmp_errors_withheld",
 ];
 
-/// What the rules depend on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'a> {
-    pub(super) device: &'a str,
-    pub(super) address: Ipv4Addr,
-    pub(super) pools: &'a [Ipv4Net],
+/// The rules for the families that are carried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rules(pub(super) Vec<Served>);
+
+/// What the rules of a family depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) device: String,
+    /// The home agent's, which says the family.
+    pub(super) address: IpAddr,
+    /// Prefixes of that family.
+    pub(super) pools: Vec<IpNet>,
 }
 
-impl Rules<'_> {
+impl Rules {
     /// Puts the rules in place. Bindings in the sets of a former run stay, unless their sets were
     /// made differently; so do the correspondents when none are given.
     ///
     /// # Errors
     /// When `nft` can't be run or the kernel refuses the rules.
-    pub(super) fn install(self, correspondents: Option<&[Ipv4Net]>) -> Result<(), nft::Error> {
-        let rules = self.text() + &correspondents.map(replacement).unwrap_or_default();
+    pub(super) fn install(&self, correspondents: Option<&[IpNet]>) -> Result<(), nft::Error> {
+        let correspondents = correspondents.map(|all| self.replacement(all));
+        let rules = self.text() + &correspondents.unwrap_or_default();
         let keep = format!("table inet {TABLE}\nflush table inet {TABLE}\n{rules}");
         nft::run(TABLE_IN_FULL, &keep, Purpose::Apply).or_else(|_| {
             let anew = format!("table inet {TABLE}\ndelete table inet {TABLE}\n{rules}");
@@ -70,119 +106,332 @@ impl Rules<'_> {
     ///
     /// # Errors
     /// As [`Rules::install`].
-    pub(super) fn try_out(self) -> Result<(), nft::Error> {
+    pub(super) fn try_out(&self) -> Result<(), nft::Error> {
         // Under its own name a table of a former run would be part of the trial.
         let rules = self.text().replacen(TABLE, "chad_trial", 1);
         nft::run(TABLE_IN_FULL, &rules, Purpose::Try)
     }
 
+    /// Makes these the only peers of all home addresses.
+    ///
+    /// # Errors
+    /// When `nft` can't be run or refuses.
+    pub(super) fn set_correspondents(&self, correspondents: &[IpNet]) -> Result<(), nft::Error> {
+        let rules = self.replacement(correspondents);
+        nft::run(TABLE_IN_FULL, &rules, Purpose::Apply)
+    }
+
     /// The table without the elements of bindings.
-    fn text(self) -> String {
-        let Self {
-            device,
-            address,
-            pools,
-        } = self;
+    fn text(&self) -> String {
         let mut counters = String::new();
         for name in COUNTERS {
             // Writing to a string can't fail.
             let _ = writeln!(counters, "\tcounter {name} {{ }}");
         }
-        // A set can't be empty.
-        let unbound = if pools.is_empty() {
-            String::new()
-        } else {
-            let pools = list(pools.iter().map(|pool| pool.trunc().to_string()));
-            format!("ip daddr {pools} ip daddr != @sent4 counter name drop_unbound_home_address")
-        };
+        let each = |part: fn(&Served) -> String| self.0.iter().map(part).collect::<String>();
+        let (sets, chains) = (each(Served::sets), each(Served::chains));
+        let (prerouting, input) = (each(Served::prerouting), each(Served::input));
+        let (forward, output) = (each(Served::forward), each(Served::output));
         format!(
             "table inet {TABLE} {{
-{counters}
-	map care_of4 {{ type ipv4_addr : mark; }}
-	set bindings4 {{ type mark . ipv4_addr; }}
-	set received4 {{ type ipv4_addr; counter; }}
-	set sent4 {{ type ipv4_addr; counter; }}
-	set correspondents4 {{ type ipv4_addr; flags interval; }}
-
+{counters}{sets}
 	chain prerouting {{
 		type filter hook prerouting priority -300; policy accept;
-		{unbound}
-		iifname \"{device}\" goto out_of_tunnel
-	}}
+{prerouting}	}}
 	chain input {{
 		type filter hook input priority -150; policy accept;
-		iifname \"{device}\" ip daddr {address} udp dport 434 counter name drop_signalling_in_tunnel drop
-		iifname \"{device}\" goto to_a_peer
-		ip daddr {address} ip protocol 4 goto outer
-	}}
+{input}	}}
 	chain forward {{
 		type filter hook forward priority -150; policy accept;
-		iifname \"{device}\" tcp flags syn tcp option maxseg size set rt mtu
-		iifname \"{device}\" jump to_a_peer
-		oifname \"{device}\" goto into_tunnel
-	}}
+{forward}	}}
 	chain output {{
 		type filter hook output priority -150; policy accept;
-		oifname \"{device}\" goto into_tunnel
-		ip saddr {address} ip protocol 4 @th,49,1 0 ip frag-off set ip frag-off & 0xbfff
+{output}	}}
+	chain prohibited {{
+		counter name drop_not_a_correspondent
+		limit rate 100/second burst 50 packets counter name icmp_errors_sent reject with icmpx type admin-prohibited
+		counter name icmp_errors_withheld drop
 	}}
-	chain outer {{
-		meta mark set ip saddr map @care_of4 accept
+{chains}}}
+"
+        )
+    }
+
+    /// The peers in their sets, and in the rules that let in what routers report about packets to
+    /// them.
+    fn replacement(&self, correspondents: &[IpNet]) -> String {
+        self.0
+            .iter()
+            .map(|served| served.replacement(correspondents))
+            .collect()
+    }
+}
+
+impl Served {
+    const fn family(&self) -> Family {
+        Family::of(self.address)
+    }
+
+    /// The number at the end of the names of sets and chains, and what `nft` calls the family's
+    /// header, its addresses, and its ICMP.
+    const fn words(&self) -> (u8, &'static str, &'static str, &'static str) {
+        match self.family() {
+            Family::Ipv4 => (4, "ip", "ipv4_addr", "icmp"),
+            Family::Ipv6 => (6, "ip6", "ipv6_addr", "icmpv6"),
+        }
+    }
+
+    fn sets(&self) -> String {
+        let (n, _, kind, _) = self.words();
+        format!(
+            "	map care_of{n} {{ type {kind} : mark; }}
+	set bindings{n} {{ type mark . {kind}; }}
+	set received{n} {{ type {kind}; counter; }}
+	set sent{n} {{ type {kind}; counter; }}
+	set correspondents{n} {{ type {kind}; flags interval; }}
+"
+        )
+    }
+
+    fn prerouting(&self) -> String {
+        let (n, ip, ..) = self.words();
+        // A set can't be empty.
+        let unbound = if self.pools.is_empty() {
+            String::new()
+        } else {
+            let pools = list(self.pools.iter().map(|pool| pool.trunc().to_string()));
+            format!(
+                "		{ip} daddr {pools} {ip} daddr != @sent{n} counter name drop_unbound_home_address\n"
+            )
+        };
+        let device = &self.device;
+        format!(
+            "{unbound}		iifname \"{device}\" goto out_of_tunnel{n}
+"
+        )
+    }
+
+    fn input(&self) -> String {
+        let Self {
+            device, address, ..
+        } = self;
+        let (n, ip, ..) = self.words();
+        let guarded = format!("		iifname \"{device}\" {ip} daddr {address}");
+        let signalling: &[&str] = match self.family() {
+            Family::Ipv4 => &["udp dport 434"],
+            Family::Ipv6 => &["udp dport 4191", "meta l4proto 135"],
+        };
+        let signalling: String = signalling
+            .iter()
+            .map(|what| format!("{guarded} {what} counter name drop_signalling_in_tunnel drop\n"))
+            .collect();
+        let tunnelled = match self.family() {
+            Family::Ipv4 => "ip protocol 4",
+            // Behind extension headers, too.
+            Family::Ipv6 => "meta l4proto 41",
+        };
+        format!(
+            "{signalling}		iifname \"{device}\" goto to_a_peer{n}
+		{ip} daddr {address} {tunnelled} goto outer{n}
+"
+        )
+    }
+
+    fn forward(&self) -> String {
+        let device = &self.device;
+        let (n, ..) = self.words();
+        format!(
+            "		iifname \"{device}\" tcp flags syn tcp option maxseg size set rt mtu
+		iifname \"{device}\" jump to_a_peer{n}
+		oifname \"{device}\" goto into_tunnel{n}
+"
+        )
+    }
+
+    fn output(&self) -> String {
+        let Self {
+            device, address, ..
+        } = self;
+        match self.family() {
+            Family::Ipv4 => format!(
+                "		oifname \"{device}\" goto into_tunnel4
+		ip saddr {address} ip protocol 4 @th,49,1 0 ip frag-off set ip frag-off & 0xbfff
+"
+            ),
+            Family::Ipv6 => format!(
+                "		oifname \"{device}\" ip6 saddr :: ip6 daddr ff00::/8 counter name membership_reports_ignored drop
+		oifname \"{device}\" goto into_tunnel6
+"
+            ),
+        }
+    }
+
+    fn chains(&self) -> String {
+        let (n, ip, _, icmp) = self.words();
+        let address = self.address;
+        let (bound, errors) = match self.family() {
+            Family::Ipv4 => (
+                BOUND_4,
+                "destination-unreachable, time-exceeded, parameter-problem",
+            ),
+            Family::Ipv6 => (
+                BOUND_6,
+                "destination-unreachable, packet-too-big, time-exceeded, parameter-problem",
+            ),
+        };
+        format!(
+            "	chain outer{n} {{
+		meta mark set {ip} saddr map @care_of{n} accept
 		counter name drop_wrong_outer_source drop
 	}}
-	chain out_of_tunnel {{
-		meta mark . ip saddr @bindings4 goto bound
+	chain out_of_tunnel{n} {{
+		meta mark . {ip} saddr @bindings{n} goto bound{n}
 		counter name drop_wrong_inner_source drop
 	}}
-	chain bound {{
+{bound}	chain to_a_peer{n} {{
+		{ip} daddr != @correspondents{n} goto prohibited
+		{ip} saddr @received{n}
+	}}
+	chain into_tunnel{n} {{
+		{icmp} type {{ {errors} }} {ip} daddr @sent{n} jump errors{n}
+		{ip} saddr != @correspondents{n} counter name drop_not_a_correspondent drop
+		meta l4proto {{ 4, 41, 47, 55 }} counter name drop_nested_tunnel drop
+		tcp flags syn tcp option maxseg size set rt mtu
+		{ip} daddr @sent{n}
+	}}
+	chain errors{n} {{
+		{ip} saddr {address} accept
+		goto reports{n}
+	}}
+	chain reports{n} {{ }}
+"
+        )
+    }
+
+    fn replacement(&self, correspondents: &[IpNet]) -> String {
+        let (n, ..) = self.words();
+        let own = prefixes(self.family(), correspondents);
+        let mut rules = format!(
+            "flush set inet {TABLE} correspondents{n}\nflush chain inet {TABLE} reports{n}\n"
+        );
+        if !own.is_empty() {
+            let elements = list(own.iter().map(ToString::to_string));
+            let quoted = list(own.iter().map(range));
+            // The destination in the header that an error quotes behind its own 8 octets.
+            let quoted = match self.family() {
+                Family::Ipv4 => format!("@th,192,32 {quoted}"),
+                Family::Ipv6 => format!("@th,256,128 {quoted}"),
+            };
+            // Writing to a string can't fail.
+            let _ = writeln!(
+                rules,
+                "add element inet {TABLE} correspondents{n} {elements}\n\
+                 add rule inet {TABLE} reports{n} {quoted} accept"
+            );
+        }
+        rules
+    }
+}
+
+/// What comes out of a tunnel from where it may: what its headers must not hold.
+const BOUND_4: &str = "	chain bound4 {
 		meta mark set 0
 		ip option lsrr exists counter name drop_source_route drop
 		ip option ssrr exists counter name drop_source_route drop
 		ip frag-off & 0x1fff 1 counter name drop_fragment_hides_header drop
 		ip frag-off & 0x3fff 0x2000 ip length < 36 counter name drop_fragment_hides_header drop
-		ip daddr {{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 }} counter name drop_forbidden_destination drop
-		ip protocol {{ 4, 41, 47, 55 }} counter name drop_nested_tunnel drop
-	}}
-	chain to_a_peer {{
-		ip daddr != @correspondents4 goto prohibited
-		ip saddr @received4
-	}}
-	chain prohibited {{
-		counter name drop_not_a_correspondent
-		limit rate 100/second burst 50 packets counter name icmp_errors_sent reject with icmp type admin-prohibited
-		counter name icmp_errors_withheld drop
-	}}
-	chain into_tunnel {{
-		ip saddr {address} icmp type {{ destination-unreachable, time-exceeded, parameter-problem }} ip daddr @sent4 accept
-		ip saddr != @correspondents4 counter name drop_not_a_correspondent drop
-		ip protocol {{ 4, 41, 47, 55 }} counter name drop_nested_tunnel drop
-		tcp flags syn tcp option maxseg size set rt mtu
-		ip daddr @sent4
-	}}
-}}
-"
-        )
-    }
+		ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } counter name drop_forbidden_destination drop
+		ip protocol { 4, 41, 47, 55 } counter name drop_nested_tunnel drop
+	}
+";
+
+/// As [`BOUND_4`]. Destination options that could hold a Home Address option (18 octets) are refused,
+/// since the packet filter can't look for one; and so are those with another extension header behind
+/// them, where it would see the first of two only. A transport header is there if its last octet that
+/// matters can be read; where the headers end before it, the transport protocol is not known.
+const BOUND_6: &str = "	chain bound6 {
+		meta mark set 0
+		exthdr rt exists counter name drop_source_route drop
+		dst hdrlength >= 2 counter name drop_source_route drop
+		dst nexthdr { 0, 43, 44, 51, 60 } counter name drop_source_route drop
+		frag frag-off 1 counter name drop_fragment_hides_header drop
+		frag frag-off 0 frag more-fragments 1 jump first_fragment6
+		ip6 daddr { ::/128, ::1/128, ::ffff:0:0/96, fe80::/10, ff00::/8 } counter name drop_forbidden_destination drop
+		meta l4proto { 4, 41, 47, 55 } counter name drop_nested_tunnel drop
+		meta l4proto != 255 return
+		frag frag-off > 0 return
+		counter name drop_malformed drop
+	}
+	chain first_fragment6 {
+		meta l4proto != tcp @th,56,8 & 0 == 0 return
+		@th,120,8 & 0 == 0 return
+		counter name drop_fragment_hides_header drop
+	}
+";
+
+/// Those of a family, the least that say the same: ranges of a set must not overlap.
+fn prefixes(family: Family, all: &[IpNet]) -> Vec<IpNet> {
+    let own = all
+        .iter()
+        .filter(|prefix| Family::of(prefix.addr()) == family);
+    IpNet::aggregate(&own.copied().collect())
 }
 
-/// Makes these the only peers of all home addresses.
-///
-/// # Errors
-/// When `nft` can't be run or refuses.
-pub(super) fn set_correspondents(correspondents: &[Ipv4Net]) -> Result<(), nft::Error> {
-    nft::run(TABLE_IN_FULL, &replacement(correspondents), Purpose::Apply)
-}
-
-fn replacement(correspondents: &[Ipv4Net]) -> String {
-    let mut rules = format!("flush set inet {TABLE} correspondents4\n");
-    if !correspondents.is_empty() {
-        let elements = list(correspondents.iter().map(ToString::to_string));
-        // Writing to a string can't fail.
-        let _ = writeln!(rules, "add element inet {TABLE} correspondents4 {elements}");
+/// From the first address of a prefix to its last, as numbers.
+fn range(prefix: &IpNet) -> String {
+    let number = |address| match address {
+        IpAddr::V4(address) => format!("{:#010x}", u32::from(address)),
+        IpAddr::V6(address) => format!("{:#034x}", u128::from(address)),
+    };
+    let (first, last) = (number(prefix.network()), number(prefix.broadcast()));
+    match first == last {
+        true => first,
+        false => format!("{first}-{last}"),
     }
-    rules
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {
     format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_told_as_the_packet_filter_reads_them() {
+        let prefix = |text: &str| text.parse().unwrap();
+        assert_eq!(range(&prefix("198.51.100.0/24")), "0xc6336400-0xc63364ff");
+        assert_eq!(range(&prefix("198.51.100.7/32")), "0xc6336407");
+        assert_eq!(
+            range(&prefix("2001:db8:c::/48")),
+            "0x20010db8000c00000000000000000000-0x20010db8000cffffffffffffffffffff"
+        );
+        let all = ["10.0.0.0/9", "10.128.0.0/9", "2001:db8::/32", "10.1.0.0/16"].map(prefix);
+        assert_eq!(prefixes(Family::Ipv4, &all), [prefix("10.0.0.0/8")]);
+        assert_eq!(prefixes(Family::Ipv6, &all), [prefix("2001:db8::/32")]);
+    }
+
+    #[test]
+    fn only_families_that_are_served_have_rules() {
+        let served = |device: &str, address: &str| Served {
+            device: device.to_owned(),
+            address: address.parse().unwrap(),
+            pools: Vec::new(),
+        };
+        let ipv6 = Rules(vec![served("cha0-6", "2001:db8::1")]).text();
+        assert!(
+            ipv6.contains("care_of6") && !ipv6.contains("care_of4"),
+            "{ipv6}"
+        );
+        let both = Rules(vec![
+            served("cha0", "192.0.2.1"),
+            served("cha0-6", "2001:db8::1"),
+        ]);
+        let both = both.text();
+        assert!(
+            both.contains("care_of6") && both.contains("care_of4"),
+            "{both}"
+        );
+    }
 }

@@ -279,7 +279,7 @@ fn of_this_host() -> RuleAttribute {
     RuleAttribute::Iifname(LOOPBACK.to_owned())
 }
 
-const fn address_family(family: Family) -> AddressFamily {
+pub(crate) const fn address_family(family: Family) -> AddressFamily {
     match family {
         Family::Ipv4 => AddressFamily::Inet,
         Family::Ipv6 => AddressFamily::Inet6,
@@ -296,7 +296,7 @@ fn family_of(family: AddressFamily) -> Option<Family> {
     }
 }
 
-fn route_address(address: IpAddr) -> RouteAddress {
+pub(crate) fn route_address(address: IpAddr) -> RouteAddress {
     match address {
         IpAddr::V4(address) => RouteAddress::Inet(address),
         IpAddr::V6(address) => RouteAddress::Inet6(address),
@@ -322,7 +322,7 @@ const fn unspecified(family: Family) -> IpAddr {
 }
 
 /// The length of the prefix that is this address alone.
-const fn host_length(address: IpAddr) -> u8 {
+pub(crate) const fn host_length(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,

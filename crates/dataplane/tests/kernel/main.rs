@@ -1,13 +1,20 @@
 //! The kernel's tunnels, asked for real: each test in network namespaces of its own, on a kernel
-//! that has the module `ipip`.
+//! that has the modules `ipip` and `ip6_tunnel`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by them")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by them"
+)]
 #![expect(dead_code, reason = "the namespaces serve another binary too")]
 
 mod choice;
 mod home_agent;
+mod ipv6;
 mod mobile_node;
 mod site;
 
+#[path = "../ipv6_packets/mod.rs"]
+mod ipv6_packets;
 #[path = "../netlink/namespace.rs"]
 mod namespace;

@@ -239,7 +239,7 @@ pub(crate) fn attach_6() -> Peer {
 }
 
 /// Devices to come have IPv6, don't test their addresses for duplicates, and don't ask for routers.
-fn speak_ipv6() {
+pub(crate) fn speak_ipv6() {
     for (setting, value) in [
         ("accept_dad", "0"),
         ("router_solicitations", "0"),

@@ -1,177 +1,181 @@
+use std::net::Ipv4Addr;
+
 use super::*;
+use crate::kernel::elements;
 use proptest::prelude::*;
 
-fn address(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
+const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+/// One address told for both families: for IPv6 it is the last part.
+fn address(family: Family, text: &str) -> IpAddr {
+    let ipv4: Ipv4Addr = text.parse().unwrap();
+    match family {
+        Family::Ipv4 => ipv4.into(),
+        Family::Ipv6 => ipv4.to_ipv6_mapped().into(),
+    }
 }
 
-fn binding(remote: &str, former: Option<&str>) -> Option<Binding> {
-    Some(Binding {
-        local: address("192.0.2.1"),
-        remote: address(remote),
-        former: former.map(address),
-    })
+/// Bindings of one family, told by texts.
+struct Told {
+    family: Family,
+    bindings: Bindings,
 }
 
-fn change(
-    bindings: &mut Bindings,
-    changes: &[(&str, Option<Binding>)],
-) -> (Vec<String>, Vec<String>) {
-    let after = changes
-        .iter()
-        .map(|(home, binding)| (address(home), *binding))
-        .collect();
-    let Difference { add, remove } = bindings.exchange(&after);
-    (shown(&add), shown(&remove))
+/// Care-of address, and the one before.
+type State = Option<(&'static str, Option<&'static str>)>;
+
+impl Told {
+    fn new(family: Family) -> Self {
+        let bindings = Bindings::default();
+        Self { family, bindings }
+    }
+
+    /// What is added and what is removed.
+    fn change(&mut self, changes: &[(&str, State)]) -> (Vec<String>, Vec<String>) {
+        let family = self.family;
+        let address = |text: &str| address(family, text);
+        let binding = |home, (remote, former): (&str, Option<&str>)| Binding {
+            wrap: Wrap::new(home, address("192.0.2.1"), address(remote)).unwrap(),
+            former: former.map(address),
+        };
+        let after = changes
+            .iter()
+            .map(|(home, state)| {
+                let home = address(home);
+                (home, state.map(|state| binding(home, state)))
+            })
+            .collect();
+        let Difference { add, remove } = self.bindings.exchange(&after);
+        (shown(self.family, &add), shown(self.family, &remove))
+    }
 }
 
-/// `set key` or `set key value`, marks counted from zero.
-fn shown(elements: &[Element]) -> Vec<String> {
+/// `set key` or `set key value`, without the number of the set's family, marks counted from zero.
+fn shown(family: Family, elements: &[Element]) -> Vec<String> {
+    let suffix = match family {
+        Family::Ipv4 => "4",
+        Family::Ipv6 => "6",
+    };
     let mark = |octets: &[u8]| u32::from_ne_bytes(octets.try_into().unwrap()) - FIRST_MARK;
-    let ip = |octets: &[u8]| Ipv4Addr::from(<[u8; 4]>::try_from(octets).unwrap());
+    let ip = |octets: &[u8]| elements::address(octets).unwrap().to_canonical();
     elements
         .iter()
-        .map(|element| match (element.set, &element.value) {
-            (set, Some(value)) => format!("{} {} {}", set.0, ip(&element.key), mark(value)),
-            (BINDINGS, None) => {
-                format!(
-                    "bindings4 {} {}",
-                    mark(&element.key[..4]),
-                    ip(&element.key[4..])
-                )
+        .map(|element| {
+            let set = element.set.0.strip_suffix(suffix).unwrap();
+            match (set, &element.value) {
+                (_, Some(value)) => format!("{set} {} {}", ip(&element.key), mark(value)),
+                ("bindings", None) => {
+                    let (number, home) = element.key.split_at(4);
+                    format!("{set} {} {}", mark(number), ip(home))
+                }
+                _ => format!("{set} {}", ip(&element.key)),
             }
-            (set, None) => format!("{} {}", set.0, ip(&element.key)),
         })
         .collect()
 }
 
 #[test]
 fn a_move_adds_the_new_pair_and_keeps_the_former_until_told() {
-    let mut bindings = Bindings::default();
-    let home = "10.128.0.9";
-    let (add, remove) = change(&mut bindings, &[(home, binding("203.0.113.1", None))]);
-    assert_eq!(
-        add,
-        [
-            "bindings4 0 10.128.0.9",
-            "care_of4 203.0.113.1 0",
-            "received4 10.128.0.9",
-            "sent4 10.128.0.9",
-        ]
-    );
-    assert!(remove.is_empty());
+    for family in FAMILIES {
+        let mut told = Told::new(family);
+        let home = "10.128.0.9";
+        let (add, remove) = told.change(&[(home, Some(("203.0.113.1", None)))]);
+        assert_eq!(
+            add,
+            [
+                "bindings 0 10.128.0.9",
+                "care_of 203.0.113.1 0",
+                "received 10.128.0.9",
+                "sent 10.128.0.9",
+            ]
+        );
+        assert!(remove.is_empty());
 
-    let moved = binding("203.0.113.2", Some("203.0.113.1"));
-    let (add, remove) = change(&mut bindings, &[(home, moved)]);
-    assert_eq!(add, ["bindings4 1 10.128.0.9", "care_of4 203.0.113.2 1"]);
-    assert!(remove.is_empty(), "{remove:?}");
+        let moved = Some(("203.0.113.2", Some("203.0.113.1")));
+        let (add, remove) = told.change(&[(home, moved)]);
+        assert_eq!(add, ["bindings 1 10.128.0.9", "care_of 203.0.113.2 1"]);
+        assert!(remove.is_empty(), "{remove:?}");
 
-    let (add, remove) = change(&mut bindings, &[(home, binding("203.0.113.2", None))]);
-    assert!(add.is_empty(), "{add:?}");
-    assert_eq!(remove, ["bindings4 0 10.128.0.9", "care_of4 203.0.113.1 0"]);
+        let (add, remove) = told.change(&[(home, Some(("203.0.113.2", None)))]);
+        assert!(add.is_empty(), "{add:?}");
+        assert_eq!(remove, ["bindings 0 10.128.0.9", "care_of 203.0.113.1 0"]);
 
-    let (add, remove) = change(&mut bindings, &[(home, None)]);
-    assert!(add.is_empty());
-    assert_eq!(remove.len(), 4);
-    assert!(bindings.all_elements().is_empty());
+        let (add, remove) = told.change(&[(home, None)]);
+        assert!(add.is_empty());
+        assert_eq!(remove.len(), 4);
+        assert!(told.bindings.all_elements().is_empty());
+    }
 }
 
 #[test]
 fn home_addresses_behind_one_care_of_address_share_its_mark() {
-    let mut bindings = Bindings::default();
-    let shared = binding("203.0.113.1", None);
-    change(&mut bindings, &[("10.128.0.1", shared)]);
-    let (add, _) = change(&mut bindings, &[("10.128.0.2", shared)]);
-    assert_eq!(
-        add,
-        [
-            "bindings4 0 10.128.0.2",
-            "received4 10.128.0.2",
-            "sent4 10.128.0.2"
-        ]
-    );
-    let (_, remove) = change(&mut bindings, &[("10.128.0.1", None)]);
-    assert_eq!(
-        remove,
-        [
-            "bindings4 0 10.128.0.1",
-            "received4 10.128.0.1",
-            "sent4 10.128.0.1"
-        ]
-    );
+    for family in FAMILIES {
+        let mut told = Told::new(family);
+        let shared = Some(("203.0.113.1", None));
+        told.change(&[("10.128.0.1", shared)]);
+        let (add, _) = told.change(&[("10.128.0.2", shared)]);
+        assert_eq!(
+            add,
+            [
+                "bindings 0 10.128.0.2",
+                "received 10.128.0.2",
+                "sent 10.128.0.2"
+            ]
+        );
+        let (_, remove) = told.change(&[("10.128.0.1", None)]);
+        assert_eq!(
+            remove,
+            [
+                "bindings 0 10.128.0.1",
+                "received 10.128.0.1",
+                "sent 10.128.0.1"
+            ]
+        );
+    }
 }
 
 #[test]
 fn what_comes_and_goes_within_one_round_changes_nothing() {
-    let mut bindings = Bindings::default();
-    let here = binding("203.0.113.1", None);
-    change(&mut bindings, &[("10.128.0.1", here)]);
-    // One leaves the care-of address that another takes.
-    let (add, remove) = change(&mut bindings, &[("10.128.0.1", None), ("10.128.0.2", here)]);
-    assert!(
-        add.iter()
-            .chain(&remove)
-            .all(|element| !element.starts_with("care_of4"))
-    );
-    let (add, remove) = change(&mut bindings, &[("10.128.0.2", here)]);
-    assert!(add.is_empty() && remove.is_empty());
-    let (add, remove) = change(&mut bindings, &[("10.128.0.3", None)]);
-    assert!(add.is_empty() && remove.is_empty());
+    for family in FAMILIES {
+        let mut told = Told::new(family);
+        let here = Some(("203.0.113.1", None));
+        told.change(&[("10.128.0.1", here)]);
+        // One leaves the care-of address that another takes.
+        let (add, remove) = told.change(&[("10.128.0.1", None), ("10.128.0.2", here)]);
+        assert!(
+            add.iter()
+                .chain(&remove)
+                .all(|element| !element.starts_with("care_of"))
+        );
+        let (add, remove) = told.change(&[("10.128.0.2", here)]);
+        assert!(add.is_empty() && remove.is_empty());
+        let (add, remove) = told.change(&[("10.128.0.3", None)]);
+        assert!(add.is_empty() && remove.is_empty());
+    }
 }
 
 #[test]
 fn a_former_run_is_taken_over_with_its_marks() {
-    let mut first = Bindings::default();
-    change(
-        &mut first,
-        &[
-            ("10.128.0.1", binding("203.0.113.1", None)),
-            ("10.128.0.2", binding("203.0.113.2", Some("203.0.113.3"))),
-            ("10.128.0.3", binding("203.0.113.4", None)),
-        ],
-    );
-    change(&mut first, &[("10.128.0.1", None)]);
-    let marks = first
-        .care_of
-        .iter()
-        .map(|(address, care_of)| (*address, care_of.mark))
-        .collect();
-    let pairs = first
-        .all_elements()
-        .into_iter()
-        .filter(|element| element.set == BINDINGS)
-        .map(|element| {
-            let (mark, home) = element.key.split_at(4);
-            let mark = u32::from_ne_bytes(mark.try_into().unwrap());
-            (mark, Ipv4Addr::from(<[u8; 4]>::try_from(home).unwrap()))
-        })
-        .collect();
-    let routed = first
-        .by_home
-        .iter()
-        .map(|(home, binding)| {
-            (
-                *home,
-                Binding {
-                    former: None,
-                    ..*binding
-                },
-            )
-        })
-        .collect();
-    let mut next = Bindings::take_over(&marks, &pairs, &routed);
-    assert_eq!(next.by_home, first.by_home);
-    assert_eq!(next.all_elements(), first.all_elements());
-    let (add, _) = change(&mut next, &[("10.128.0.7", binding("203.0.113.9", None))]);
-    assert!(
-        add.contains(&"care_of4 203.0.113.9 0".to_owned()),
-        "{add:?}"
-    );
-    let (add, _) = change(&mut next, &[("10.128.0.8", binding("203.0.113.8", None))]);
-    assert!(
-        add.contains(&"care_of4 203.0.113.8 4".to_owned()),
-        "{add:?}"
-    );
+    for family in FAMILIES {
+        let mut first = Told::new(family);
+        first.change(&[
+            ("10.128.0.1", Some(("203.0.113.1", None))),
+            ("10.128.0.2", Some(("203.0.113.2", Some("203.0.113.3")))),
+            ("10.128.0.3", Some(("203.0.113.4", None))),
+        ]);
+        first.change(&[("10.128.0.1", None)]);
+        let first = first.bindings;
+        let present: Vec<_> = first.all_elements().into_iter().collect();
+        let routed = first.by_home.values().map(|binding| binding.wrap);
+        let bindings = Bindings::take_over(&present, routed);
+        assert_eq!(bindings.by_home, first.by_home);
+        assert_eq!(bindings.all_elements(), first.all_elements());
+        let mut next = Told { family, bindings };
+        let (add, _) = next.change(&[("10.128.0.7", Some(("203.0.113.9", None)))]);
+        assert!(add.contains(&"care_of 203.0.113.9 0".to_owned()), "{add:?}");
+        let (add, _) = next.change(&[("10.128.0.8", Some(("203.0.113.8", None)))]);
+        assert!(add.contains(&"care_of 203.0.113.8 4".to_owned()), "{add:?}");
+    }
 }
 
 proptest! {
@@ -190,16 +194,20 @@ proptest! {
         let mut bindings = Bindings::default();
         let mut kernel = BTreeSet::new();
         for round in rounds {
-            let care_of = |last| Ipv4Addr::new(203, 0, 113, last);
             let after = round
                 .into_iter()
                 .map(|(home, state)| {
-                    let binding = state.map(|(remote, former)| Binding {
-                        local: Ipv4Addr::LOCALHOST,
-                        remote: care_of(remote),
-                        former: former.map(care_of),
+                    // Those with an odd number are of IPv6.
+                    let family = FAMILIES[usize::from(home % 2)];
+                    let address = |network: u8, last: u8| {
+                        address(family, &format!("10.0.{network}.{last}"))
+                    };
+                    let home = address(0, home);
+                    let binding = state.map(|(remote, former): (u8, Option<u8>)| Binding {
+                        wrap: Wrap::new(home, address(1, 1), address(2, remote)).unwrap(),
+                        former: former.map(|former| address(2, former)),
                     });
-                    (Ipv4Addr::new(10, 0, 0, home), binding)
+                    (home, binding)
                 })
                 .collect();
             let Difference { add, remove } = bindings.exchange(&after);

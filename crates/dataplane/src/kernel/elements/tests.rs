@@ -1,13 +1,15 @@
-use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Instant;
 
-use ipnet::Ipv4Net;
+use mobility_protocol::Family;
 use nix::sched::{CloneFlags, unshare};
 
 use super::*;
 use crate::kernel::program::remove_table;
-use crate::kernel::ruleset::{self, CARE_OF, RECEIVED, Rules, SENT};
+use crate::kernel::ruleset::{self, Rules, Served, Sets};
+
+const IPV4: Sets = ruleset::sets(Family::Ipv4);
+const IPV6: Sets = ruleset::sets(Family::Ipv6);
 
 /// Runs in a network namespace of its own where the rules are in place, or says loudly that it can't.
 fn apart(job: impl FnOnce(&mut Elements) + Send) {
@@ -17,12 +19,10 @@ fn apart(job: impl FnOnce(&mut Elements) + Send) {
     }
     let body = move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let pool: Ipv4Net = "10.128.0.0/10".parse().unwrap();
-        let rules = Rules {
-            device: "cha0",
-            address: Ipv4Addr::new(192, 0, 2, 1),
-            pools: &[pool],
-        };
+        let rules = Rules(vec![
+            served("cha0", "192.0.2.1", &["10.128.0.0/10"]),
+            served("cha0-6", "2001:db8::1", &["2001:db8:4::/64"]),
+        ]);
         if let Err(error) = rules.try_out() {
             eprintln!("SKIPPED: no packet filter here: {error}");
             return;
@@ -33,14 +33,22 @@ fn apart(job: impl FnOnce(&mut Elements) + Send) {
     std::thread::scope(|scope| scope.spawn(body).join().unwrap());
 }
 
+fn served(device: &str, address: &str, pools: &[&str]) -> Served {
+    Served {
+        device: device.to_owned(),
+        address: address.parse().unwrap(),
+        pools: pools.iter().map(|pool| pool.parse().unwrap()).collect(),
+    }
+}
+
 fn home(number: u32) -> Element {
-    Element::of(SENT, (0x0a80_0000 + number).to_be_bytes().to_vec())
+    Element::of(IPV4.sent, (0x0a80_0000 + number).to_be_bytes().to_vec())
 }
 
 fn care_of(address: [u8; 4], mark: u32) -> Element {
     Element {
         value: Some(mark.to_ne_bytes().to_vec()),
-        ..Element::of(CARE_OF, address.to_vec())
+        ..Element::of(IPV4.care_of, address.to_vec())
     }
 }
 
@@ -60,8 +68,8 @@ fn elements_come_and_go_and_nft_understands_them() {
     apart(|elements| {
         let wanted = [care_of([203, 0, 113, 1], 0x8000_0007), home(1), home(2)];
         elements.change(&wanted, &[]).unwrap();
-        assert_eq!(listed(elements, CARE_OF), wanted[..1]);
-        assert_eq!(listed(elements, SENT), wanted[1..]);
+        assert_eq!(listed(elements, IPV4.care_of), wanted[..1]);
+        assert_eq!(listed(elements, IPV4.sent), wanted[1..]);
         let shown = Command::new("nft")
             .args(["list", "table", "inet", "chad"])
             .output()
@@ -75,11 +83,69 @@ fn elements_come_and_go_and_nft_understands_them() {
             .change(&[home(3)], &[home(1), home(9)])
             .unwrap_err();
         assert!(absent.is_absent(), "{absent}");
-        assert_eq!(listed(elements, SENT), wanted[1..]);
+        assert_eq!(listed(elements, IPV4.sent), wanted[1..]);
         elements.change(&[home(3)], &[home(1)]).unwrap();
-        assert_eq!(listed(elements, SENT), [home(2), home(3)]);
+        assert_eq!(listed(elements, IPV4.sent), [home(2), home(3)]);
         assert_eq!(elements.count(&home(2)).unwrap(), Some(Count::default()));
         assert_eq!(elements.count(&home(1)).unwrap(), None);
+    });
+}
+
+#[test]
+fn addresses_of_ipv6_are_elements_too() {
+    apart(|elements| {
+        let home: IpAddr = "2001:db8:4::9".parse().unwrap();
+        let mark = 0x8000_0001_u32.to_ne_bytes();
+        let wanted = [
+            Element::of(IPV6.bindings, [&mark[..], &octets(home)].concat()),
+            Element {
+                value: Some(mark.to_vec()),
+                ..Element::of(IPV6.care_of, octets("2001:db8:1::10".parse().unwrap()))
+            },
+            Element::of(IPV6.received, octets(home)),
+        ];
+        elements.change(&wanted, &[]).unwrap();
+        for element in &wanted {
+            assert_eq!(listed(elements, element.set), std::slice::from_ref(element));
+        }
+        let shown = Command::new("nft")
+            .args(["list", "table", "inet", "chad"])
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(shown.contains("0x80000001 . 2001:db8:4::9"), "{shown}");
+        assert!(shown.contains("2001:db8:1::10 : 0x80000001"), "{shown}");
+        assert_eq!(address(&wanted[2].key), Some(home));
+    });
+}
+
+#[test]
+fn correspondents_of_both_families_are_told_at_once() {
+    apart(|_| {
+        let rules = Rules(vec![
+            served("cha0", "192.0.2.1", &[]),
+            served("cha0-6", "2001:db8::1", &[]),
+        ]);
+        let prefixes = |all: &[&str]| all.iter().map(|prefix| prefix.parse().unwrap()).collect();
+        let shown = |chain: &str| {
+            let output = Command::new("nft")
+                .args(["list", "chain", "inet", "chad", chain])
+                .output()
+                .unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let everybody: Vec<_> = prefixes(&["0.0.0.0/0", "::/0"]);
+        rules.set_correspondents(&everybody).unwrap();
+        let some: Vec<_> = prefixes(&["198.51.100.0/24", "2001:db8:c::7/128", "198.51.100.7/32"]);
+        rules.set_correspondents(&some).unwrap();
+        assert!(shown("reports4").contains("0xc6336400-0xc63364ff"));
+        let reports = shown("reports6");
+        assert!(
+            reports.contains("0x20010db8000c00000000000000000007"),
+            "{reports}"
+        );
+        rules.set_correspondents(&[]).unwrap();
+        assert!(!shown("reports6").contains("accept"));
     });
 }
 
@@ -87,14 +153,10 @@ fn elements_come_and_go_and_nft_understands_them() {
 fn rules_installed_again_keep_bindings_and_counters() {
     apart(|elements| {
         elements.change(&[home(1)], &[]).unwrap();
-        let rules = Rules {
-            device: "cha1",
-            address: Ipv4Addr::new(192, 0, 2, 2),
-            pools: &[],
-        };
+        let rules = Rules(vec![served("cha1", "192.0.2.2", &[])]);
         rules.try_out().unwrap();
         rules.install(None).unwrap();
-        assert_eq!(listed(elements, SENT), [home(1)]);
+        assert_eq!(listed(elements, IPV4.sent), [home(1)]);
         let counters = elements.counters().unwrap();
         let names: Vec<&str> = counters.iter().map(|(name, _)| name.as_str()).collect();
         for name in ruleset::COUNTERS {
@@ -116,13 +178,13 @@ fn many_elements_take_many_transactions_and_all_are_listed() {
         elements.change(&wanted, &[]).unwrap();
         eprintln!("{MANY} elements added in {:?}", begin.elapsed());
         let begin = Instant::now();
-        assert_eq!(listed(elements, SENT), wanted);
+        assert_eq!(listed(elements, IPV4.sent), wanted);
         eprintln!("listed in {:?}", begin.elapsed());
         let begin = Instant::now();
         elements.change(&[], &[home(7)]).unwrap();
         eprintln!("one removed in {:?}", begin.elapsed());
         elements.change(&[], &wanted[8..]).unwrap();
-        assert_eq!(listed(elements, SENT), wanted[..7]);
-        assert!(listed(elements, RECEIVED).is_empty());
+        assert_eq!(listed(elements, IPV4.sent), wanted[..7]);
+        assert!(listed(elements, IPV4.received).is_empty());
     });
 }

@@ -1,4 +1,6 @@
-//! The home agent's tunnel device, of this run or of a former one.
+//! The home agent's tunnel devices, of this run or of a former one.
+
+use std::collections::BTreeMap;
 
 use mobility_protocol::Family;
 
@@ -9,44 +11,85 @@ use super::super::program::remove_table;
 use super::super::ruleset;
 use super::HomeAgentConfig;
 use crate::Error;
+use crate::error::Errors;
 
-/// The device of a former run; `None` when there is none.
-pub(super) fn find(
+/// The name of a family's device, given that of IPv4's.
+pub(super) fn name(device: &str, family: Family) -> String {
+    match family {
+        Family::Ipv4 => device.to_owned(),
+        Family::Ipv6 => format!("{device}-6"),
+    }
+}
+
+/// The devices of the families that are to be carried: those of a former run, else new ones, down.
+/// What a former run left of another family is removed. After an error no new one is left.
+pub(super) fn open(
     channel: &mut Channel,
     config: &HomeAgentConfig,
-) -> Result<Option<Device>, Error> {
-    let devices = device::list(channel)?;
-    let found = devices
+) -> Result<BTreeMap<Family, Device>, Error> {
+    let mut devices = BTreeMap::new();
+    let mut made = Vec::new();
+    let mut open = |family| -> Result<(), Error> {
+        let name = name(&config.device, family);
+        let device = find(channel, &name, family);
+        if config.addresses.of(family).is_none() {
+            return match device {
+                Ok(Some(former)) => device::delete(channel, former.index),
+                // One that is not ours is not in our way.
+                Ok(None) | Err(_) => Ok(()),
+            };
+        }
+        let device = match device? {
+            Some(device) => device,
+            None => {
+                let device = make(channel, &name, family, config.mtu)?;
+                made.push(device.index);
+                device
+            }
+        };
+        devices.insert(family, device);
+        Ok(())
+    };
+    if let Err(error) = [Family::Ipv4, Family::Ipv6]
         .into_iter()
-        .find(|device| device.name == config.device);
-    match found {
-        Some(found) if found.form == Some(Form::External(Family::Ipv4)) => Ok(Some(found)),
+        .try_for_each(&mut open)
+    {
+        let mut errors = Errors::default();
+        errors.note::<()>(Err(error));
+        for index in made {
+            errors.note(device::delete(channel, index));
+        }
+        return Err(errors.into_error());
+    }
+    Ok(devices)
+}
+
+/// The device of a former run; `None` when there is none.
+fn find(channel: &mut Channel, name: &str, family: Family) -> Result<Option<Device>, Error> {
+    let devices = device::list(channel)?;
+    match devices.into_iter().find(|device| device.name == name) {
+        Some(found) if found.form == Some(Form::External(family)) => Ok(Some(found)),
         Some(found) => Err(Error::DeviceTaken(found.name)),
         None => Ok(None),
     }
 }
 
-pub(super) fn make(channel: &mut Channel, config: &HomeAgentConfig) -> Result<Device, Error> {
-    let made = device::create(
-        channel,
-        &config.device,
-        Form::External(Family::Ipv4),
-        config.mtu,
-    );
-    if let Err(error) = made {
-        // The kernel has one such device for each namespace.
+fn make(channel: &mut Channel, name: &str, family: Family, mtu: u16) -> Result<Device, Error> {
+    let form = Form::External(family);
+    if let Err(error) = device::create(channel, name, form, mtu) {
+        // The kernel has one such device of a family for each namespace.
         let other = device::list(channel)?
             .into_iter()
-            .find(|device| device.form == Some(Form::External(Family::Ipv4)));
+            .find(|device| device.form == Some(form));
         return Err(match other {
             Some(other) if error.is_present() => Error::ExternalDevice(other.name),
-            _ => device::explain(error, Family::Ipv4),
+            _ => device::explain(error, family),
         });
     }
-    find(channel, config)?.ok_or_else(|| Error::NoDevice(config.device.clone()))
+    find(channel, name, family)?.ok_or_else(|| Error::NoDevice(name.to_owned()))
 }
 
-/// Removes device and table that the kernel backend of a former run left, so that another backend
+/// Removes devices and table that the kernel backend of a former run left, so that another backend
 /// can take their place.
 ///
 /// # Errors
@@ -54,10 +97,13 @@ pub(super) fn make(channel: &mut Channel, config: &HomeAgentConfig) -> Result<De
 pub(crate) fn remove_leftovers(device: &str) -> Result<(), Error> {
     let mut channel = Channel::open_route()?;
     let mut found = false;
-    for present in device::list(&mut channel)? {
-        if present.name == device && present.form == Some(Form::External(Family::Ipv4)) {
-            found = true;
-            device::delete(&mut channel, present.index)?;
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let name = name(device, family);
+        for present in device::list(&mut channel)? {
+            if present.name == name && present.form == Some(Form::External(family)) {
+                found = true;
+                device::delete(&mut channel, present.index)?;
+            }
         }
     }
     if found {

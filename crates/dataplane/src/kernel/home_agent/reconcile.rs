@@ -2,18 +2,15 @@
 //! program has removed something.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
-use ipnet::IpNet;
 use netlink_packet_route::route::RouteMessage;
 
-use super::super::bindings::{Binding, Bindings};
+use super::super::bindings::Bindings;
 use super::super::device;
 use super::super::elements::Element;
 use super::super::message::Message;
 use super::super::routes::{self, Wrap};
 use super::super::ruleset;
-use super::address;
 use super::state::State;
 use crate::Error;
 use crate::netlink::home_agent::unreachable_routes;
@@ -22,8 +19,7 @@ use crate::netlink::messages::Route;
 impl State {
     /// The `unreachable` routes, and none of ours beside them but those that wrap.
     pub(super) fn guard(&mut self, present: &[RouteMessage]) -> Result<usize, Error> {
-        let pools: Vec<_> = self.config.pools.iter().copied().map(IpNet::V4).collect();
-        let mut missing: BTreeSet<Route> = unreachable_routes(&pools).collect();
+        let mut missing: BTreeSet<Route> = unreachable_routes(&self.pools).collect();
         let mut surplus = Vec::new();
         for message in present {
             if !Route::from_message(message).is_some_and(|route| missing.remove(&route)) {
@@ -53,59 +49,46 @@ impl State {
     }
 
     /// The bindings of a former run: those that its routes and the packet filter agree about.
-    pub(super) fn take_over(&mut self, wraps: &[(Wrap, u32)]) -> Result<(), Error> {
-        let marks = self
-            .elements
-            .list(ruleset::CARE_OF)?
+    pub(super) fn take_over(&mut self, wraps: Vec<(Wrap, u32)>) -> Result<(), Error> {
+        let (mine, others): (Vec<_>, Vec<_>) = wraps
             .into_iter()
-            .filter_map(|present| {
-                let mark = present.element.value?.try_into().ok()?;
-                Some((address(&present.element.key)?, u32::from_ne_bytes(mark)))
-            })
-            .collect();
-        let pairs = self
-            .elements
-            .list(ruleset::BINDINGS)?
-            .into_iter()
-            .filter_map(|present| {
-                let (mark, home) = present.element.key.split_first_chunk()?;
-                Some((u32::from_ne_bytes(*mark), address(home)?))
-            })
-            .collect();
-        let (mine, others): (Vec<(Wrap, u32)>, Vec<_>) =
-            wraps.iter().partition(|(_, index)| *index == self.index);
-        let routed = mine
-            .into_iter()
-            .map(|(wrap, _)| {
-                let binding = Binding {
-                    local: wrap.local,
-                    remote: wrap.remote,
-                    former: None,
-                };
-                (wrap.home, binding)
-            })
-            .collect();
+            .partition(|(wrap, index)| self.devices.get(&wrap.family()) == Some(index));
         let mut surplus: Vec<Message> = others
             .into_iter()
             .map(|(wrap, index)| wrap.remove(index))
             .collect();
         self.routes.change("remove a route", &mut surplus)?;
-        self.bindings = Bindings::take_over(&marks, &pairs, &routed);
+        let present = self.present_elements()?;
+        self.bindings = Bindings::take_over(&present, mine.into_iter().map(|(wrap, _)| wrap));
         self.unclaimed = self.bindings.homes().collect();
-        self.reconcile().map(drop)
+        self.complete(present).map(drop)
     }
 
     /// Brings the elements in the kernel to what the bindings need, and tells how many were missing.
     pub(super) fn reconcile(&mut self) -> Result<usize, Error> {
-        let mut surplus = Vec::new();
-        let mut missing = self.bindings.all_elements();
-        for set in ruleset::SETS {
-            for present in self.elements.list(set)? {
-                if !missing.remove(&present.element) {
-                    surplus.push(present.element);
-                }
-            }
+        let present = self.present_elements()?;
+        self.complete(present)
+    }
+
+    fn present_elements(&mut self) -> Result<Vec<Element>, Error> {
+        let mut elements = Vec::new();
+        for set in self
+            .devices
+            .keys()
+            .flat_map(|family| ruleset::sets(*family).all())
+        {
+            let present = self.elements.list(set)?;
+            elements.extend(present.into_iter().map(|present| present.element));
         }
+        Ok(elements)
+    }
+
+    fn complete(&mut self, present: Vec<Element>) -> Result<usize, Error> {
+        let mut missing = self.bindings.all_elements();
+        let surplus: Vec<Element> = present
+            .into_iter()
+            .filter(|element| !missing.remove(element))
+            .collect();
         let missing: Vec<Element> = missing.into_iter().collect();
         // A care-of address with another mark must go before it can come.
         self.elements.change(&[], &surplus)?;
@@ -121,33 +104,29 @@ impl State {
     }
 
     pub(super) fn repair_routes(&mut self, present: routes::Present) -> Result<usize, Error> {
-        match device::get(&mut self.routes, self.index)? {
-            None => return Err(Error::NoDevice(self.config.device.clone())),
-            Some(device) if !device.up => device::bring_up(&mut self.routes, self.index)?,
-            Some(_) => {}
+        for index in self.devices.values() {
+            match device::get(&mut self.routes, *index)? {
+                None => return Err(Error::NoDevice(index.to_string())),
+                Some(device) if !device.up => device::bring_up(&mut self.routes, *index)?,
+                Some(_) => {}
+            }
         }
         let added = self.guard(&present.others)?;
-        let mut missing: BTreeMap<Ipv4Addr, Wrap> = self
+        let mut missing: BTreeMap<_, Wrap> = self
             .bindings
-            .homes()
-            .filter_map(|home| {
-                let binding = self.bindings.get(home)?;
-                let wrap = Wrap {
-                    home,
-                    local: binding.local,
-                    remote: binding.remote,
-                };
-                Some((home, wrap))
-            })
+            .all()
+            .map(|binding| (binding.wrap.home(), binding.wrap))
             .collect();
         for (wrap, index) in present.wraps {
-            if index == self.index && missing.get(&wrap.home) == Some(&wrap) {
-                missing.remove(&wrap.home);
+            if self.devices.get(&wrap.family()) == Some(&index)
+                && missing.get(&wrap.home()) == Some(&wrap)
+            {
+                missing.remove(&wrap.home());
             }
         }
         let mut messages: Vec<Message> = missing
             .values()
-            .map(|wrap| wrap.install(self.index))
+            .filter_map(|wrap| self.install(wrap))
             .collect();
         let refused = self.routes.change("add a route again", &mut messages)?;
         Ok(added + messages.len() - refused.len())

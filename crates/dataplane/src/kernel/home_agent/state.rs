@@ -1,11 +1,11 @@
 //! What the home agent's end is made of, and how it changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use mobility_protocol::{DataplaneChange, Tunnel};
+use mobility_protocol::{DataplaneChange, Family, Tunnel};
 
 use super::super::bindings::{Binding, Bindings};
 use super::super::channel::Channel;
@@ -14,21 +14,22 @@ use super::super::elements::Elements;
 use super::super::message::Message;
 use super::super::program::remove_table;
 use super::super::routes::{self, Wrap};
-use super::super::{ipv4, ipv4_prefixes, ruleset};
-use super::HomeAgentConfig;
+use super::super::ruleset::{self, Rules};
 use crate::error::Errors;
-use crate::netlink::sysctl::Setting;
 use crate::{Error, Failure};
 
+/// Everything the backend knows; one caller at a time.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) config: HomeAgentConfig,
-    pub(super) index: u32,
+    pub(super) pools: Vec<IpNet>,
+    /// The index of each family's device.
+    pub(super) devices: BTreeMap<Family, u32>,
+    pub(super) rules: Rules,
     pub(super) routes: Channel,
     pub(super) elements: Elements,
     pub(super) bindings: Bindings,
     /// Taken over from a former run and not claimed yet.
-    pub(super) unclaimed: BTreeSet<Ipv4Addr>,
+    pub(super) unclaimed: BTreeSet<IpAddr>,
     /// The peers of all home addresses, once the first binding has told.
     pub(super) correspondents: Option<Arc<[IpNet]>>,
     /// A transaction has failed: kernel and bindings may differ.
@@ -38,26 +39,31 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The families that are carried.
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> {
+        self.devices.keys().copied()
+    }
+
     /// Order matters: nothing is carried before it is checked.
-    pub(super) fn serve(&mut self, device: &Device) -> Result<(), Error> {
+    pub(super) fn serve(&mut self, devices: &BTreeMap<Family, Device>) -> Result<(), Error> {
         let present = routes::list(&mut self.routes)?;
         self.guard(&present.others)?;
         self.install_rules()?;
-        self.take_over(&present.wraps)?;
-        // The way back to a home address is this device; whatever else comes out of it is false, even
-        // while somebody has flushed the packet filter.
-        Setting::ipv4_device(&self.config.device, "rp_filter").set("1")?;
-        if !device.up {
-            device::bring_up(&mut self.routes, self.index)?;
+        self.take_over(present.wraps)?;
+        for (family, device) in devices {
+            // The way back to a home address is this device; whatever else of IPv4 comes out of it is
+            // false, even while somebody has flushed the packet filter.
+            device::prepare(&device.name, *family, "1")?;
+            if !device.up {
+                device::bring_up(&mut self.routes, device.index)?;
+            }
         }
         Ok(())
     }
 
     pub(super) fn install_rules(&self) -> Result<(), Error> {
-        let correspondents = self.correspondents.as_ref().map(|all| ipv4_prefixes(all));
-        self.config
-            .rules()
-            .install(correspondents.as_deref())
+        self.rules
+            .install(self.correspondents.as_deref())
             .map_err(Error::PacketFilter)
     }
 
@@ -69,16 +75,15 @@ impl State {
         let mut after = BTreeMap::new();
         for change in changes {
             let (home_address, result) = match &change {
-                DataplaneChange::Install(tunnel) => (tunnel.home_address, self.understand(tunnel)),
-                DataplaneChange::Remove(home_address) => (
-                    *home_address,
-                    ipv4(home_address.ip()).map(|home| (home, None)),
-                ),
+                DataplaneChange::Install(tunnel) => {
+                    (tunnel.home_address, self.understand(tunnel).map(Some))
+                }
+                DataplaneChange::Remove(home_address) => (*home_address, Ok(None)),
             };
             match result {
-                Ok((home, binding)) => {
-                    self.unclaimed.remove(&home);
-                    after.insert(home, binding);
+                Ok(binding) => {
+                    self.unclaimed.remove(&home_address.ip());
+                    after.insert(home_address.ip(), binding);
                 }
                 Err(error) => failures.push(Failure {
                     home_address,
@@ -91,41 +96,40 @@ impl State {
     }
 
     /// What an install asks for. The first one tells the peers of all.
-    fn understand(&mut self, tunnel: &Tunnel) -> Result<(Ipv4Addr, Option<Binding>), Error> {
-        let home = ipv4(tunnel.home_address.ip())?;
-        let binding = Binding {
-            local: ipv4(tunnel.endpoints.local)?,
-            remote: ipv4(tunnel.endpoints.remote)?,
-            former: tunnel.former_remote.map(ipv4).transpose()?,
-        };
+    fn understand(&mut self, tunnel: &Tunnel) -> Result<Binding, Error> {
+        let home_address = tunnel.home_address;
+        if !self.devices.contains_key(&home_address.family()) {
+            return Err(Error::FamilyNotCarried(home_address.family()));
+        }
+        let (local, remote) = (tunnel.endpoints.local, tunnel.endpoints.remote);
+        let wrap = Wrap::new(home_address.ip(), local, remote).ok_or(Error::MixedFamilies {
+            home_address,
+            local,
+            remote,
+        })?;
+        let former = tunnel.former_remote;
         match &self.correspondents {
             Some(known)
                 if Arc::ptr_eq(known, &tunnel.correspondents)
                     || *known == tunnel.correspondents => {}
             Some(_) => return Err(Error::CorrespondentsDiffer),
             None => {
-                ruleset::set_correspondents(&ipv4_prefixes(&tunnel.correspondents))
+                self.rules
+                    .set_correspondents(&tunnel.correspondents)
                     .map_err(Error::PacketFilter)?;
                 self.correspondents = Some(Arc::clone(&tunnel.correspondents));
             }
         }
-        Ok((home, Some(binding)))
+        Ok(Binding { wrap, former })
     }
 
     /// First the packet filter takes in from the new addresses, then packets go there: at a move
     /// nothing is lost.
-    pub(super) fn exchange(&mut self, after: BTreeMap<Ipv4Addr, Option<Binding>>) -> Vec<Failure> {
+    pub(super) fn exchange(&mut self, after: BTreeMap<IpAddr, Option<Binding>>) -> Vec<Failure> {
         self.round = self.round.wrapping_add(1);
-        let way = |home: Ipv4Addr, binding: Option<Binding>| {
-            binding.map(|binding| Wrap {
-                home,
-                local: binding.local,
-                remote: binding.remote,
-            })
-        };
         let former: Vec<Option<Wrap>> = after
             .keys()
-            .map(|home| way(*home, self.bindings.get(*home)))
+            .map(|home| self.bindings.get(*home).map(|binding| binding.wrap))
             .collect();
         let difference = self.bindings.exchange(&after);
         let changed = if self.doubtful {
@@ -150,16 +154,19 @@ impl State {
         let mut homes = Vec::new();
         let mut messages = Vec::new();
         for ((home, binding), former) in after.into_iter().zip(former) {
-            let now = way(home, binding);
+            let now = binding.map(|binding| binding.wrap);
             if now == former {
                 continue;
             }
-            match (now, former) {
-                (Some(now), _) => messages.push(now.install(self.index)),
-                (None, Some(former)) => messages.push(former.remove(self.index)),
-                (None, None) => continue,
+            let message = match (now, former) {
+                (Some(now), _) => self.install(&now),
+                (None, Some(former)) => self.uninstall(&former),
+                (None, None) => None,
+            };
+            if let Some(message) = message {
+                messages.push(message);
+                homes.push((home, now.is_none()));
             }
-            homes.push((home, now.is_none()));
         }
         let attempt = "change the route of a home address";
         match self.routes.change(attempt, &mut messages) {
@@ -190,11 +197,24 @@ impl State {
         failures
     }
 
-    /// The device takes its routes along; the `unreachable` ones outlive it, so that no packet to the
+    /// What makes this the way to its home address; `None` for a family that is not carried.
+    pub(super) fn install(&self, wrap: &Wrap) -> Option<Message> {
+        let device = self.devices.get(&wrap.family())?;
+        Some(wrap.install(*device))
+    }
+
+    fn uninstall(&self, wrap: &Wrap) -> Option<Message> {
+        let device = self.devices.get(&wrap.family())?;
+        Some(wrap.remove(*device))
+    }
+
+    /// The devices take their routes along; the `unreachable` ones outlive it, so that no packet to the
     /// pool takes the default route meanwhile.
     pub(super) fn remove(&mut self) -> Result<(), Error> {
         let mut errors = Errors::default();
-        errors.note(device::delete(&mut self.routes, self.index));
+        for index in self.devices.values() {
+            errors.note(device::delete(&mut self.routes, *index));
+        }
         errors.note(remove_table(&mut self.elements, ruleset::TABLE));
         if let Some(present) = errors.note(routes::list(&mut self.routes)) {
             let wraps = present
