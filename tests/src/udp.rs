@@ -16,6 +16,9 @@ use crate::{
     family::{all_addresses, unmapped},
 };
 
+/// No datagram has more octets.
+const LARGEST: usize = 65_535;
+
 /// Sends every datagram back to where it came from; remembers the senders. Closes when dropped.
 pub struct Echo {
     peers: Arc<Mutex<Vec<SocketAddr>>>,
@@ -35,7 +38,7 @@ impl Echo {
                 .set_read_timeout(Some(Duration::from_millis(50)))
                 .map_err(LabError::io("set a time-out"))?;
             thread::spawn(move || {
-                let mut buffer = [0; 2048];
+                let mut buffer = vec![0; LARGEST];
                 while !end.load(Ordering::SeqCst) {
                     let Ok((length, from)) = socket.recv_from(&mut buffer) else {
                         continue;
@@ -107,20 +110,25 @@ pub fn exchange(
     node.run(move |_| {
         let socket = open_towards(to.ip())?;
         socket
-            .set_read_timeout(Some(bound))
-            .map_err(LabError::io("set a time-out"))?;
-        socket
             .send_to(&datagram, to)
             .map_err(LabError::io(format!("send to {to}")))?;
-        let mut buffer = vec![0; 2048];
-        match socket.recv_from(&mut buffer) {
-            Ok((length, _)) => {
-                buffer.truncate(length);
-                Ok(Some(buffer))
-            }
-            Err(_nothing_came) => Ok(None),
-        }
+        answer(&socket, bound)
     })
+}
+
+/// The first datagram that comes to `socket`.
+pub(crate) fn answer(socket: &UdpSocket, bound: Duration) -> Result<Option<Vec<u8>>, LabError> {
+    socket
+        .set_read_timeout(Some(bound))
+        .map_err(LabError::io("set a time-out"))?;
+    let mut buffer = vec![0; LARGEST];
+    match socket.recv_from(&mut buffer) {
+        Ok((length, _)) => {
+            buffer.truncate(length);
+            Ok(Some(buffer))
+        }
+        Err(_nothing_came) => Ok(None),
+    }
 }
 
 /// Numbered datagrams sent on a fixed grid, and the times at which they arrived.

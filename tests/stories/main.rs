@@ -12,6 +12,7 @@ mod curl_survives_ten_moves;
 mod daemons_explain_themselves;
 mod each_backend_understands_the_other;
 mod earlier_session_is_untouched;
+mod fragments_and_extension_headers_pass;
 mod full_disk_promises_nothing;
 mod host_without_agent_is_untouched;
 mod iperf3_survives_ten_moves;
@@ -86,6 +87,7 @@ const BOOK: &[StoryEntry] = &[
     story!(ping_survives_moves, ["ping", "tcpdump", "tshark"]),
     story!(a_thousand_laptops, ["curl"]),
     story!(advertisements_come_late_or_wrong, []).told_in(&[Family::Ipv6]),
+    story!(fragments_and_extension_headers_pass, []),
     story!(two_correspondents_behind_two_agents, ["curl"]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"])

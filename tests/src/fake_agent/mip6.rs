@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
 use super::{Behaviour, OPEN_MODE_KEY, OPEN_MODE_SPI, Request, WRONG_KEY};
-use crate::LabError;
+use crate::{LabError, checksum};
 
 /// The IP protocol of Mobility Headers.
 pub(super) const PROTOCOL: u8 = 135;
@@ -190,19 +190,7 @@ fn pad(message: &mut Vec<u8>, remainder: usize) {
 
 /// Writes the checksum (RFC 6275 section 6.1.1).
 fn seal(message: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr) {
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    let mut covered = [source.octets(), destination.octets()].concat();
-    covered.extend(length.to_be_bytes());
-    covered.extend([0, 0, 0, PROTOCOL]);
-    covered.extend(message.iter());
-    let mut sum: u32 = covered
-        .chunks_exact(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    let checksum = !u16::try_from(sum).unwrap_or_default();
+    let checksum = checksum::over_ipv6(source, destination, PROTOCOL, message);
     message[4..6].copy_from_slice(&checksum.to_be_bytes());
 }
 
