@@ -143,6 +143,12 @@ impl Advertiser {
         self.inner.manner().advertisement = advertisement;
     }
 
+    /// The MTU that it tells, in octets.
+    #[must_use]
+    pub fn mtu(&self) -> Option<u32> {
+        self.inner.manner().advertisement.mtu
+    }
+
     /// From now on answers so much later.
     pub fn delay(&self, delay: Duration) {
         self.inner.manner().delay = delay;

@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use crate::{
     Family, Internet, LabError, Node, Prefixes, Site,
     family::{net, net6},
+    internet::UPLINK,
     stage::own_prefix,
     stretched,
 };
@@ -36,9 +37,6 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Longer than any fleet lives.
 const NEVER: Duration = Duration::from_secs(86_400);
-
-/// The machine's link to the core.
-const UPLINK: &str = "uplink";
 
 /// A machine full of mobile nodes, all of them served by one home agent and visiting one correspondent.
 pub struct Fleet {

@@ -28,6 +28,9 @@ use crate::{
 /// An access router's link to its visitors.
 const VISITORS: &str = "lan";
 
+/// The link to the core of every machine that has one.
+pub(crate) const UPLINK: &str = "uplink";
+
 /// The whole small internet.
 pub struct Internet {
     core: Node,
@@ -63,10 +66,9 @@ impl AccessNetwork {
             .run(move |network| network.lose_what_comes_by(VISITORS, nowhere))
     }
 
-    /// Makes the network carry IPv6 packets of at most `mtu` octets, and advertises that.
+    /// Makes the network carry packets of at most `mtu` octets, and tells that to those who come.
     pub fn narrow(&self, mtu: u32) -> Result<(), LabError> {
-        self.router
-            .sysctl(&format!("net/ipv6/conf/{VISITORS}/mtu"), &mtu.to_string())?;
+        self.router.run(move |network| network.mtu(VISITORS, mtu))?;
         self.advertiser.say(Advertisement {
             mtu: Some(mtu),
             ..Advertisement::of(self.prefixes.ipv6)
@@ -154,6 +156,14 @@ impl Internet {
     #[must_use]
     pub fn access(&self, number: usize) -> AccessNetwork {
         self.accesses[number].clone()
+    }
+
+    /// Makes the link between an access router and the core carry packets of at most `mtu` octets, of which visitors know
+    /// nothing.
+    pub fn narrow_behind(&self, access: &AccessNetwork, mtu: u32) -> Result<(), LabError> {
+        let link = core_link(&access.router);
+        self.core.run(move |network| network.mtu(&link, mtu))?;
+        access.router.run(move |network| network.mtu(UPLINK, mtu))
     }
 
     /// Delays everything that passes the core so that every round trip takes `round_trip` longer. Call it once,
@@ -255,10 +265,9 @@ impl Internet {
             ipv6: documentation(3, self.links)?,
         };
         self.links += 1;
-        let link = format!("to-{}", node.name());
-        let link = link.get(..15).unwrap_or(&link).to_owned();
+        let link = core_link(node);
         let (here, there) = (both(prefixes.host_in(1)?), both(prefixes.host_in(2)?));
-        plug_in(&self.core, &link, &here, node, "uplink", &there)?;
+        plug_in(&self.core, &link, &here, node, UPLINK, &there)?;
         let core = prefixes.host(1);
         node.run(move |network| default_routes(network, core))?;
         self.core_links.push(link);
@@ -346,6 +355,12 @@ fn router(name: &str) -> Result<Node, LabError> {
     node.sysctl("net/ipv4/conf/all/rp_filter", "0")?;
     node.sysctl("net/ipv4/conf/default/rp_filter", "0")?;
     Ok(node)
+}
+
+/// The core's end of the cable to a machine.
+fn core_link(node: &Node) -> String {
+    let link = format!("to-{}", node.name());
+    link.get(..15).unwrap_or(&link).to_owned()
 }
 
 fn default_routes(network: &Network, through: Addresses) -> Result<(), LabError> {

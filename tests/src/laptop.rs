@@ -21,6 +21,9 @@ use crate::{
 /// Detection of duplicates takes up to two seconds, as the kernel begins it after up to one.
 const CONFIGURED: Duration = Duration::from_secs(8);
 
+/// The MTU of a network that tells of none, in octets.
+const ETHERNET: u32 = 1_500;
+
 /// A laptop with two interfaces.
 pub struct Laptop {
     node: Node,
@@ -196,8 +199,14 @@ impl Laptop {
             air.until_it_carries(&port)
         })?;
         let interface = interface.to_owned();
+        // What a DHCP server tells holds for IPv6, too, which is to hear it from its own router.
+        let mtu = match Family::of_this_story() {
+            Family::Ipv4 => network.advertiser.mtu().unwrap_or(ETHERNET),
+            Family::Ipv6 => ETHERNET,
+        };
         let usable = self.node.run(move |network| {
             network.until_it_carries(&interface)?;
+            network.mtu(&interface, mtu)?;
             network.address(&interface, address)?;
             network.route(Family::Ipv4.everywhere(), gateway, metric)?;
             Ok(Instant::now())

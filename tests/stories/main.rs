@@ -25,6 +25,7 @@ mod mn_agent_is_killed;
 mod mn_agent_restarts;
 mod move_while_an_answer_is_held;
 mod name_server_dies_and_returns;
+mod narrow_network_is_no_black_hole;
 mod network_that_does_not_answer;
 mod packet_to_an_unbound_address_is_counted_once;
 mod ping_survives_moves;
@@ -88,6 +89,7 @@ const BOOK: &[StoryEntry] = &[
     story!(a_thousand_laptops, ["curl"]),
     story!(advertisements_come_late_or_wrong, []).told_in(&[Family::Ipv6]),
     story!(fragments_and_extension_headers_pass, []),
+    story!(narrow_network_is_no_black_hole, ["ping"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"])
