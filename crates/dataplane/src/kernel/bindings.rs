@@ -34,6 +34,19 @@ pub(super) struct Difference {
     pub(super) remove: Vec<Element>,
 }
 
+/// What brings the packet filter to what the bindings need.
+#[derive(Debug, Default)]
+pub(super) struct Completion {
+    /// Counters of home addresses without a binding, which may be there.
+    pub(super) uncertain: Vec<Element>,
+    /// What is there, once the uncertain ones are, and should not be.
+    pub(super) surplus: Vec<Element>,
+    /// What should be there, and is not, or may be.
+    pub(super) missing: Vec<Element>,
+    /// How many of those are certainly not there.
+    pub(super) count: usize,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct CareOf {
     mark: u32,
@@ -159,19 +172,47 @@ impl Bindings {
         care_of.chain(bindings).collect()
     }
 
+    /// What is to be done where these are present of the care-of addresses and of the home addresses
+    /// that belong to them. About those that count nothing is known.
+    pub(super) fn completion(&self, present: BTreeSet<Element>) -> Completion {
+        let mut missing = self.all_elements();
+        let wanted = missing.len();
+        let (surplus, found): (Vec<_>, Vec<_>) = present
+            .into_iter()
+            .partition(|element| !missing.remove(element));
+        let uncertain: BTreeSet<Element> = surplus
+            .iter()
+            .filter(|element| is_pair(element))
+            .filter_map(read_pair)
+            .filter(|(_, home)| !self.by_home.contains_key(home))
+            .flat_map(|(_, home)| counters(home))
+            .collect();
+        Completion {
+            surplus: surplus
+                .into_iter()
+                .chain(uncertain.iter().cloned())
+                .collect(),
+            uncertain: uncertain.into_iter().collect(),
+            count: wanted - found.len() - 2 * self.by_home.len(),
+            missing: missing.into_iter().collect(),
+        }
+    }
+
     /// Takes over what a former run left: the elements of the packet filter, and the ways to home
     /// addresses. Bindings are those that both agree about.
-    pub(super) fn take_over(present: &[Element], routed: impl IntoIterator<Item = Wrap>) -> Self {
+    pub(super) fn take_over(
+        present: &BTreeSet<Element>,
+        routed: impl IntoIterator<Item = Wrap>,
+    ) -> Self {
         let routed: BTreeMap<IpAddr, Wrap> =
             routed.into_iter().map(|wrap| (wrap.home(), wrap)).collect();
-        let known = [Family::Ipv4, Family::Ipv6].map(sets);
         let mut marks: BTreeMap<IpAddr, u32> = BTreeMap::new();
         let mut pairs: Vec<(u32, IpAddr)> = Vec::new();
         for element in present {
-            if known.iter().any(|sets| sets.care_of == element.set) {
-                marks.extend(read_care_of(element));
-            } else if known.iter().any(|sets| sets.bindings == element.set) {
+            if is_pair(element) {
                 pairs.extend(read_pair(element));
+            } else {
+                marks.extend(read_care_of(element));
             }
         }
         let by_mark: BTreeMap<u32, IpAddr> = marks
@@ -240,17 +281,16 @@ impl Bindings {
     }
 
     fn elements(&self, binding: Binding) -> impl Iterator<Item = Element> {
-        let sets = sets(binding.wrap.family());
+        let pairs_of = sets(binding.wrap.family()).bindings;
         let home = octets(binding.wrap.home());
-        let counters = [sets.received, sets.sent].map(|set| Element::of(set, home.clone()));
         let pairs = binding
             .care_of_addresses()
             .filter_map(|address| self.care_of.get(&address))
             .map(move |care_of| {
                 let key = [&care_of.mark.to_ne_bytes(), &*home].concat();
-                Element::of(sets.bindings, key)
+                Element::of(pairs_of, key)
             });
-        pairs.chain(counters)
+        pairs.chain(counters(binding.wrap.home()))
     }
 }
 
@@ -259,6 +299,19 @@ fn care_of_element(address: IpAddr, mark: u32) -> Element {
         value: Some(mark.to_ne_bytes().to_vec()),
         ..Element::of(sets(Family::of(address)).care_of, octets(address))
     }
+}
+
+/// What counts the packets of a home address.
+fn counters(home: IpAddr) -> [Element; 2] {
+    let sets = sets(Family::of(home));
+    [sets.received, sets.sent].map(|set| Element::of(set, octets(home)))
+}
+
+/// Whether it is of the marks that home addresses may carry.
+fn is_pair(element: &Element) -> bool {
+    [Family::Ipv4, Family::Ipv6]
+        .into_iter()
+        .any(|family| sets(family).bindings == element.set)
 }
 
 /// A care-of address and its mark.

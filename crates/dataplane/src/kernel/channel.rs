@@ -168,18 +168,20 @@ impl Channel {
         })
     }
 
-    /// Asks for all objects, whose contents are handed to `read`. When they changed meanwhile, `read`
-    /// may get them more than once.
+    /// Asks for all objects, whose contents are handed to `read` together with what was read of those
+    /// before.
     ///
     /// # Errors
     /// [`Error::Netlink`], [`Error::Timeout`].
-    pub(super) fn dump(
+    pub(super) fn dump<T: Default>(
         &mut self,
         attempt: &str,
         question: &Message,
-        mut read: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
+        mut read: impl FnMut(&mut T, &[u8]),
+    ) -> Result<T, Error> {
+        let mut all = T::default();
         for _ in 0..DUMP_ATTEMPTS {
+            all = T::default();
             let sequence = self.next_sequence();
             let octets = question.clone().octets(sequence, NLM_F_DUMP).to_vec();
             self.write(attempt, &octets)?;
@@ -192,7 +194,7 @@ impl Channel {
                 match answer.kind {
                     NLMSG_ERROR | NLMSG_DONE => refusal(answer.payload).map(|()| true),
                     _ => {
-                        read(answer.payload);
+                        read(&mut all, answer.payload);
                         Ok(false)
                     }
                 }
@@ -202,7 +204,7 @@ impl Channel {
             }
         }
         // A table that changes faster than it can be read: what was seen last is as good as any.
-        Ok(())
+        Ok(all)
     }
 
     /// Sends messages in one call, of which one is to be acknowledged, and returns the sequence number

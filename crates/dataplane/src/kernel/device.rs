@@ -120,15 +120,14 @@ const QUIET_IPV6: [(&str, &str); 4] = [
 /// All devices.
 pub(super) fn list(channel: &mut Channel) -> Result<Vec<Device>, Error> {
     let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let mut devices = Vec::new();
+    let question = Message::route(&question, 0);
     channel.dump(
         "list the devices",
-        &Message::route(&question, 0),
-        |answer| {
+        &question,
+        |devices: &mut Vec<_>, answer| {
             devices.extend(read(answer));
         },
-    )?;
-    Ok(devices)
+    )
 }
 
 /// The device of this index; `None` when there is none.

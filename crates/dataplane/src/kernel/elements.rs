@@ -135,12 +135,11 @@ impl Elements {
     /// Every element of a set, with its counter if it has one.
     pub(super) fn list(&mut self, set: Set) -> Result<Vec<Present>, Error> {
         let question = self.question(NFT_MSG_GETSETELEM, set);
-        let mut present = Vec::new();
-        self.channel
-            .dump("list elements of the packet filter", &question, |answer| {
-                read_elements(set, answer, &mut present);
-            })?;
-        Ok(present)
+        self.channel.dump(
+            "list elements of the packet filter",
+            &question,
+            |present, answer| read_elements(set, answer, present),
+        )
     }
 
     /// The counter of one element; `None` when it is not there.
@@ -178,16 +177,12 @@ impl Elements {
         let mut question = message(NFT_MSG_GETOBJ, 0);
         question.attribute(NFTA_OBJ_TABLE, &text(self.table));
         question.attribute(NFTA_OBJ_TYPE, &NFT_OBJECT_COUNTER.to_be_bytes());
-        let mut counters = Vec::new();
         let table = self.table;
         self.channel.dump(
             "read the counters of the packet filter",
             &question,
-            |answer| {
-                counters.extend(read_counter(table, answer));
-            },
-        )?;
-        Ok(counters)
+            |counters: &mut Vec<_>, answer| counters.extend(read_counter(table, answer)),
+        )
     }
 
     fn question(&self, kind: u16, set: Set) -> Message {

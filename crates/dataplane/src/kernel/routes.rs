@@ -219,12 +219,21 @@ impl Wrap {
 
 /// Everything of ours in the main table, of both families.
 pub(super) fn list(channel: &mut Channel) -> Result<Present, Error> {
-    let mut present = Present::default();
-    for family in [Family::Ipv4, Family::Ipv6] {
-        let mut question = route_dump(family);
-        question.header.table = RouteHeader::RT_TABLE_MAIN;
-        let question = Message::route(&RouteNetlinkMessage::GetRoute(question), 0);
-        channel.dump("list the routes", &question, |answer| {
+    let mut present = list_family(channel, Family::Ipv4)?;
+    let ipv6 = list_family(channel, Family::Ipv6)?;
+    present.wraps.extend(ipv6.wraps);
+    present.others.extend(ipv6.others);
+    Ok(present)
+}
+
+fn list_family(channel: &mut Channel, family: Family) -> Result<Present, Error> {
+    let mut question = route_dump(family);
+    question.header.table = RouteHeader::RT_TABLE_MAIN;
+    let question = Message::route(&RouteNetlinkMessage::GetRoute(question), 0);
+    channel.dump(
+        "list the routes",
+        &question,
+        |present: &mut Present, answer| {
             let Ok(message) = RouteMessage::parse(answer) else {
                 return;
             };
@@ -239,9 +248,8 @@ pub(super) fn list(channel: &mut Channel) -> Result<Present, Error> {
                 Some(wrap) => present.wraps.push(wrap),
                 None => present.others.push(message),
             }
-        })?;
-    }
-    Ok(present)
+        },
+    )
 }
 
 /// Adds a route that must not be there.

@@ -48,13 +48,6 @@ pub(super) const fn sets(family: Family) -> Sets {
     }
 }
 
-impl Sets {
-    /// All of them.
-    pub(super) const fn all(self) -> [Set; 4] {
-        [self.bindings, self.care_of, self.received, self.sent]
-    }
-}
-
 /// The counters of the table, by the names that the userspace backend uses for the same reasons.
 pub(super) const COUNTERS: [&str; 13] = [
     "drop_malformed",

@@ -165,7 +165,7 @@ fn a_former_run_is_taken_over_with_its_marks() {
         ]);
         first.change(&[("10.128.0.1", None)]);
         let first = first.bindings;
-        let present: Vec<_> = first.all_elements().into_iter().collect();
+        let present = first.all_elements();
         let routed = first.by_home.values().map(|binding| binding.wrap);
         let bindings = Bindings::take_over(&present, routed);
         assert_eq!(bindings.by_home, first.by_home);
@@ -175,6 +175,40 @@ fn a_former_run_is_taken_over_with_its_marks() {
         assert!(add.contains(&"care_of 203.0.113.9 0".to_owned()), "{add:?}");
         let (add, _) = next.change(&[("10.128.0.8", Some(("203.0.113.8", None)))]);
         assert!(add.contains(&"care_of 203.0.113.8 4".to_owned()), "{add:?}");
+    }
+}
+
+#[test]
+fn what_a_crash_left_of_a_binding_is_surplus() {
+    for family in FAMILIES {
+        let mut told = Told::new(family);
+        let here = Some(("203.0.113.1", None));
+        told.change(&[("10.128.0.1", here), ("10.128.0.2", here)]);
+        let present = told
+            .bindings
+            .all_elements()
+            .into_iter()
+            .filter(|element| element.value.is_some() || is_pair(element))
+            .collect();
+        told.change(&[("10.128.0.2", None), ("10.128.0.3", here)]);
+        let done = told.bindings.completion(present);
+        let counters = ["received 10.128.0.2", "sent 10.128.0.2"];
+        assert_eq!(shown(family, &done.uncertain), counters);
+        assert_eq!(
+            shown(family, &done.surplus),
+            [&["bindings 0 10.128.0.2"], &counters[..]].concat()
+        );
+        assert_eq!(
+            shown(family, &done.missing),
+            [
+                "bindings 0 10.128.0.3",
+                "received 10.128.0.1",
+                "received 10.128.0.3",
+                "sent 10.128.0.1",
+                "sent 10.128.0.3",
+            ]
+        );
+        assert_eq!(done.count, 1);
     }
 }
 

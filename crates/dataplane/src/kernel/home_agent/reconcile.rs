@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_packet_route::route::RouteMessage;
 
-use super::super::bindings::Bindings;
+use super::super::bindings::{Bindings, Completion};
 use super::super::device;
 use super::super::elements::Element;
 use super::super::message::Message;
@@ -70,31 +70,34 @@ impl State {
         self.complete(present)
     }
 
-    fn present_elements(&mut self) -> Result<Vec<Element>, Error> {
-        let mut elements = Vec::new();
-        for set in self
-            .devices
-            .keys()
-            .flat_map(|family| ruleset::sets(*family).all())
-        {
-            let present = self.elements.list(set)?;
-            elements.extend(present.into_iter().map(|present| present.element));
+    /// The elements that say who may send what. Those that count are not asked for: each message of the
+    /// kernel's begins its search at the first element, so that long lists take their time.
+    fn present_elements(&mut self) -> Result<BTreeSet<Element>, Error> {
+        let mut elements = BTreeSet::new();
+        let families: Vec<_> = self.families().collect();
+        for sets in families.into_iter().map(ruleset::sets) {
+            for set in [sets.care_of, sets.bindings] {
+                let present = self.elements.list(set)?;
+                elements.extend(present.into_iter().map(|present| present.element));
+            }
         }
         Ok(elements)
     }
 
-    fn complete(&mut self, present: Vec<Element>) -> Result<usize, Error> {
-        let mut missing = self.bindings.all_elements();
-        let surplus: Vec<Element> = present
-            .into_iter()
-            .filter(|element| !missing.remove(element))
-            .collect();
-        let missing: Vec<Element> = missing.into_iter().collect();
-        // A care-of address with another mark must go before it can come.
+    fn complete(&mut self, present: BTreeSet<Element>) -> Result<usize, Error> {
+        let Completion {
+            uncertain,
+            surplus,
+            missing,
+            count,
+        } = self.bindings.completion(present);
+        // What may be there or not must be there to be removed; what counts goes on counting when it
+        // is added again. A care-of address with another mark must go before it can come.
+        self.elements.change(&uncertain, &[])?;
         self.elements.change(&[], &surplus)?;
         self.elements.change(&missing, &[])?;
         self.doubtful = false;
-        Ok(missing.len())
+        Ok(count)
     }
 
     /// The table with its rules, peers and elements, whatever became of it.
