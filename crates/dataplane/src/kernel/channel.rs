@@ -96,6 +96,11 @@ impl Channel {
         Ok(channel)
     }
 
+    /// The socket, for what the kernel sends by itself.
+    pub(super) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// Makes changes that don't depend on each other and returns those that were refused, by their
     /// place.
     ///

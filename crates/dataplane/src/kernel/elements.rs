@@ -123,6 +123,12 @@ impl Elements {
         Ok(())
     }
 
+    /// Removes every element of a set.
+    pub(super) fn clear(&mut self, set: Set) -> Result<(), Error> {
+        let message = self.list_message(NFT_MSG_DELSETELEM, 0, set);
+        self.transact("empty a set of the packet filter", vec![message])
+    }
+
     /// Makes changes that hold all together or not at all.
     pub(super) fn transact(&mut self, attempt: &str, changes: Vec<Message>) -> Result<(), Error> {
         let mut batch = Vec::with_capacity(changes.len() + 2);

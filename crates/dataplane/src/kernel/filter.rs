@@ -10,7 +10,7 @@ use mobility_protocol::Family;
 use super::device::GROUP;
 use super::elements::{Element, Elements, Set};
 use super::program::{
-    Header, Meta, Part, Program, RangeSet, Register, Step, Verdict, remove_table,
+    Header, Hook, Meta, Part, Program, RangeSet, Register, Step, Verdict, remove_table,
 };
 use crate::Error;
 
@@ -196,7 +196,7 @@ fn rules(table: &'static str) -> Program {
         });
     }
     // Before connections are tracked (`raw`).
-    program.prerouting_chain(chain, -300);
+    program.chain(chain, Hook::Prerouting, -300);
     let foreign = [
         Step::Meta(Meta::DeviceGroup, FIRST),
         Step::IsNot(FIRST, &GROUP.to_ne_bytes()),

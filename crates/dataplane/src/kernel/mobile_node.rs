@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use mobility_protocol::{HomeAddress, Tunnel};
+use mobility_protocol::{Family, HomeAddress, Tunnel};
 
 use super::channel::Channel;
+use super::cutter::{self, Cutter};
 use super::device::{self, Device, Ends, Form};
 use super::elements::Element;
 use super::filter::{self, Filter};
@@ -35,6 +36,8 @@ pub struct MobileNodeTunnels {
 struct State {
     channel: Channel,
     filter: Filter,
+    /// From the first binding of IPv6 on, if the kernel lets us.
+    cutter: Option<Cutter>,
     /// By the home agent's address: the kernel has no two devices with the same ends.
     pairs: BTreeMap<IpAddr, Pair>,
     tunnels: BTreeMap<HomeAddress, Tunnel>,
@@ -52,6 +55,10 @@ struct Pair {
     /// The index of the device that takes in what is sent to former care-of addresses.
     inbound: u32,
 }
+
+/// The table of the packet filter for narrow paths, and the number of its queue.
+const NARROW_TABLE: &str = "mn-agent-narrow";
+const NARROW_QUEUE: u16 = 4340;
 
 /// What follows the name of a device in that of its inbound one.
 const INBOUND: &str = "-in";
@@ -73,6 +80,7 @@ impl MobileNodeTunnels {
             state: Mutex::new(State {
                 channel,
                 filter,
+                cutter: None,
                 pairs,
                 tunnels: BTreeMap::new(),
                 settled: false,
@@ -111,9 +119,13 @@ impl MobileNodeTunnels {
         };
         // Who may answer is known before anybody can ask.
         state.filter.add(&answers(&pair, tunnel))?;
+        state.look_after_narrow_paths(ends.family());
         if pair.ends != ends {
             device::change(&mut state.channel, pair.index, Form::Fixed(ends), self.mtu)?;
             pair.ends = ends;
+            if let Some(cutter) = &mut state.cutter {
+                cutter.forget()?;
+            }
         }
         let index = pair.index;
         state.pairs.insert(remote, pair);
@@ -155,6 +167,9 @@ impl MobileNodeTunnels {
         errors.note(state.remove_unused());
         errors.note(state.remove_strays());
         errors.note(state.narrow());
+        if state.cutter.is_none() {
+            errors.note(cutter::remove_leftovers(NARROW_TABLE));
+        }
         errors.into_result()
     }
 
@@ -196,7 +211,12 @@ impl MobileNodeTunnels {
     /// # Errors
     /// What could not be added.
     pub fn repair_filter(&self) -> Result<usize, Error> {
-        self.lock().filter.repair().map(usize::from)
+        let mut state = self.lock();
+        let missing = usize::from(state.filter.repair()?);
+        match &mut state.cutter {
+            Some(cutter) => Ok(missing + usize::from(cutter.repair()?)),
+            None => Ok(missing),
+        }
     }
 
     /// Removes everything. Every step is tried.
@@ -211,6 +231,10 @@ impl MobileNodeTunnels {
         errors.note(state.remove_unused());
         errors.note(state.remove_strays());
         errors.note(Filter::remove());
+        errors.note(match state.cutter.take() {
+            Some(cutter) => cutter.stop(),
+            None => cutter::remove_leftovers(NARROW_TABLE),
+        });
         errors.into_result()
     }
 
@@ -232,6 +256,20 @@ impl MobileNodeTunnels {
 }
 
 impl State {
+    /// Cuts what is too big for narrow paths, where a binding needs it.
+    fn look_after_narrow_paths(&mut self, family: Family) {
+        if family == Family::Ipv4 || self.cutter.is_some() {
+            return;
+        }
+        match Cutter::start(NARROW_TABLE, NARROW_QUEUE) {
+            Ok(cutter) => self.cutter = Some(cutter),
+            Err(error) => tracing::warn!(
+                %error,
+                "packets of IPv6 of 1241 to 1280 octets don't get through paths of less than 1320"
+            ),
+        }
+    }
+
     /// The devices that no tunnel needs. Before all bindings of a former run had their chance, one
     /// of them may.
     fn remove_unused(&mut self) -> Result<(), Error> {
@@ -307,6 +345,7 @@ pub(crate) fn remove_leftovers() -> Result<(), Error> {
         errors.note(device::delete(&mut channel, device.index));
     }
     errors.note(Filter::remove());
+    errors.note(cutter::remove_leftovers(NARROW_TABLE));
     errors.into_result()
 }
 

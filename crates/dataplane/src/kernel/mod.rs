@@ -6,6 +6,7 @@
 
 mod bindings;
 mod channel;
+mod cutter;
 mod device;
 mod elements;
 mod filter;
@@ -14,6 +15,7 @@ mod keeper;
 mod message;
 mod mobile_node;
 mod program;
+mod queue;
 mod routes;
 mod ruleset;
 

@@ -1,5 +1,7 @@
 //! Tables, chains and rules of the packet filter as kernel messages, for a table that must stand
-//! within a fraction of a millisecond. What is here is what the mobile node's rules are made of.
+//! within a fraction of a millisecond. What is here is what these rules are made of.
+
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 
@@ -29,12 +31,17 @@ pub(super) enum Step<'a> {
     Is(Register, &'a [u8]),
     /// Goes on if a register holds something else.
     IsNot(Register, &'a [u8]),
+    /// Goes on if a register holds more, most significant octet first.
+    Above(Register, &'a [u8]),
     /// Goes on if the set has what begins at this register.
     In(&'a str, Register),
     /// Counts the packet.
     Count(&'a str),
     /// Ends with this.
     Verdict(Verdict),
+    /// Leaves the verdict to whoever serves the queue of this number; the packet passes where nobody
+    /// does.
+    Queue(u16),
 }
 
 /// What the kernel knows of a packet.
@@ -48,6 +55,8 @@ pub(super) enum Meta {
     Family,
     /// The transport protocol.
     Transport,
+    /// Its octets, from the header of IP on, least significant octet first.
+    Length,
 }
 
 /// A header of a packet.
@@ -79,6 +88,25 @@ pub(super) struct RangeSet<'a> {
     pub(super) parts: &'a [Part],
 }
 
+/// A set whose elements leave it after a while.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimedSet<'a> {
+    pub(super) name: &'a str,
+    pub(super) key: Part,
+    pub(super) lifetime: Duration,
+    /// How many elements it takes.
+    pub(super) most: u32,
+}
+
+/// Where a chain sees packets.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Hook {
+    /// Every packet, before it is routed.
+    Prerouting,
+    /// Those of this host, once they are routed.
+    Output,
+}
+
 /// Part of a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
@@ -97,10 +125,14 @@ const NFT_MSG_NEWSET: u16 = 9;
 const NFT_MSG_NEWOBJ: u16 = 18;
 
 const NFT_SET_INTERVAL: u32 = 0x4;
+const NFT_SET_TIMEOUT: u32 = 0x10;
 const NFT_SET_CONCAT: u32 = 0x80;
 const NFT_OBJECT_COUNTER: u32 = 1;
 const NF_INET_PRE_ROUTING: u32 = 0;
+const NF_INET_LOCAL_OUT: u32 = 3;
+const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
+const NFT_QUEUE_FLAG_BYPASS: u16 = 1;
 
 /// Bits of one part's type in that of a key (`TYPE_BITS` of `nft`).
 const TYPE_BITS: u32 = 6;
@@ -156,15 +188,31 @@ impl Program {
         });
     }
 
-    /// The chain that every packet passes before it is routed.
-    pub(super) fn prerouting_chain(&mut self, name: &str, priority: i32) {
+    /// A set whose elements leave it after a while.
+    pub(super) fn timed_set(&mut self, set: TimedSet<'_>) {
+        let lifetime = u64::try_from(set.lifetime.as_millis()).unwrap_or(u64::MAX);
+        self.push(NFT_MSG_NEWSET, NLM_F_CREATE, |message| {
+            message.attribute(2, &text(set.name));
+            message.attribute(3, &NFT_SET_TIMEOUT.to_be_bytes());
+            message.attribute(4, &set.key.kind.to_be_bytes());
+            message.attribute(5, &set.key.octets.to_be_bytes());
+            message.attribute(10, &1u32.to_be_bytes());
+            message.nest(9, |description| {
+                description.attribute(1, &set.most.to_be_bytes())
+            });
+            message.attribute(11, &lifetime.to_be_bytes());
+        });
+    }
+
+    /// A chain that packets pass at this point.
+    pub(super) fn chain(&mut self, name: &str, hook: Hook, priority: i32) {
         self.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |chain| {
             chain.attribute(3, &text(name));
             chain.attribute(7, &text("filter"));
             chain.attribute(5, &NF_ACCEPT.to_be_bytes());
-            chain.nest(4, |hook| {
-                hook.attribute(1, &NF_INET_PRE_ROUTING.to_be_bytes());
-                hook.attribute(2, &priority.to_be_bytes());
+            chain.nest(4, |place| {
+                place.attribute(1, &hook.number().to_be_bytes());
+                place.attribute(2, &priority.to_be_bytes());
             });
         });
     }
@@ -233,10 +281,11 @@ impl Step<'_> {
             Self::Payload(..) => "payload",
             Self::Extension(..) => "exthdr",
             Self::BigEndian(_) => "byteorder",
-            Self::Is(..) | Self::IsNot(..) => "cmp",
+            Self::Is(..) | Self::IsNot(..) | Self::Above(..) => "cmp",
             Self::In(..) => "lookup",
             Self::Count(_) => "objref",
             Self::Verdict(_) => "immediate",
+            Self::Queue(_) => "queue",
         }
     }
 
@@ -269,6 +318,7 @@ impl Step<'_> {
             }
             Self::Is(register, value) => compare(data, register, 0, value),
             Self::IsNot(register, value) => compare(data, register, 1, value),
+            Self::Above(register, value) => compare(data, register, 4, value),
             Self::In(set, Register(register)) => {
                 number(2, register);
                 data.attribute(1, &text(set));
@@ -279,13 +329,15 @@ impl Step<'_> {
             }
             Self::Verdict(verdict) => {
                 number(1, 0);
-                let code = match verdict {
-                    Verdict::Drop => 0u32,
-                    Verdict::Accept => NF_ACCEPT,
-                };
+                let code = verdict.code().to_be_bytes();
                 data.nest(2, |value| {
-                    value.nest(2, |verdict| verdict.attribute(1, &code.to_be_bytes()));
+                    value.nest(2, |verdict| verdict.attribute(1, &code));
                 });
+            }
+            Self::Queue(queue) => {
+                data.attribute(1, &queue.to_be_bytes());
+                data.attribute(2, &1u16.to_be_bytes());
+                data.attribute(3, &NFT_QUEUE_FLAG_BYPASS.to_be_bytes());
             }
         }
     }
@@ -297,9 +349,28 @@ fn compare(data: &mut Message, Register(register): Register, operator: u32, valu
     data.nest(3, |data| data.attribute(1, value));
 }
 
+impl Verdict {
+    pub(super) const fn code(self) -> u32 {
+        match self {
+            Self::Drop => NF_DROP,
+            Self::Accept => NF_ACCEPT,
+        }
+    }
+}
+
+impl Hook {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Prerouting => NF_INET_PRE_ROUTING,
+            Self::Output => NF_INET_LOCAL_OUT,
+        }
+    }
+}
+
 impl Meta {
     const fn key(self) -> u32 {
         match self {
+            Self::Length => 0,
             Self::Device => 4,
             Self::Family => 15,
             Self::Transport => 16,

@@ -170,7 +170,7 @@ pub(super) fn cut(
         if cut.length() <= room {
             each(cut);
         } else if cut
-            .in_pieces(room, shared.fragment_identification(), &mut each)
+            .in_pieces(room, shared.identifications.next(), &mut each)
             .is_none()
         {
             in_pieces = None;

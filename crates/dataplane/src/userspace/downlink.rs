@@ -344,7 +344,7 @@ fn complain(
     if whole.length() <= room {
         send(whole);
     } else if whole
-        .in_pieces(room, shared.fragment_identification(), &mut send)
+        .in_pieces(room, shared.identifications.next(), &mut send)
         .is_none()
     {
         return;

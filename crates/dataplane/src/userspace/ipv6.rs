@@ -1,7 +1,11 @@
 //! IPv6 headers (RFC 8200), their extension headers, and the outer header of RFC 2473.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::checksum::put;
 use super::ip::{Ip, OUTER_HOP_LIMIT};
 
 /// Octets of a header without extension headers, hence of the outer header.
@@ -149,6 +153,55 @@ pub(super) fn outer_header(
     header[8..24].copy_from_slice(&local.octets());
     header[24..].copy_from_slice(&remote.octets());
     header
+}
+
+/// Identifications of packets that go in pieces, which nobody can foresee (RFC 7739).
+#[derive(Debug, Default)]
+pub(crate) struct Identifications {
+    randomness: RandomState,
+    given: AtomicU64,
+}
+
+impl Identifications {
+    /// Another one.
+    #[expect(clippy::cast_possible_truncation, reason = "32 of its bits")]
+    pub(crate) fn next(&self) -> u32 {
+        let number = self.given.fetch_add(1, Ordering::Relaxed);
+        self.randomness.hash_one(number) as u32
+    }
+}
+
+/// Source and destination of a packet without extension headers, and the packet in pieces of up to
+/// `most` octets (RFC 8200, section 4.5). None when it is no such packet, or no larger.
+pub(crate) fn pieces(
+    packet: &[u8],
+    most: u32,
+    identification: u32,
+) -> Option<(Ipv6Addr, Ipv6Addr, Vec<Vec<u8>>)> {
+    let ip = parse(packet).filter(|ip| ip.header == HEADER && ip.total == packet.len())?;
+    let (IpAddr::V6(source), IpAddr::V6(destination)) = (ip.source, ip.destination) else {
+        return None;
+    };
+    let most = usize::try_from(most).ok()?;
+    let (header, payload) = packet.split_first_chunk::<HEADER>()?;
+    let step = most.checked_sub(HEADER + FRAGMENT_HEADER)? & !7;
+    if packet.len() <= most || step == 0 {
+        return None;
+    }
+    let last = payload.chunks(step).count() - 1;
+    let pieces = payload.chunks(step).enumerate().map(|(number, carried)| {
+        let place = u16::try_from(number * step).ok()? | u16::from(number != last);
+        let length = u16::try_from(FRAGMENT_HEADER + carried.len()).ok()?;
+        let mut piece = header.to_vec();
+        put(&mut piece, 4, length.to_be_bytes());
+        put(&mut piece, 6, [FRAGMENT, header[7]]);
+        piece.extend([ip.protocol, 0]);
+        piece.extend(place.to_be_bytes());
+        piece.extend(identification.to_be_bytes());
+        piece.extend(carried);
+        Some(piece)
+    });
+    Some((source, destination, pieces.collect::<Option<_>>()?))
 }
 
 /// Writes the traffic class of the header at the start of `packet`.

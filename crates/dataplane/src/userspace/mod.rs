@@ -42,10 +42,12 @@ use std::time::Instant;
 use mobility_protocol::{DataplaneChange, Family, HomeAddress};
 
 pub use error::Error;
+pub(crate) use ipv6::{Identifications, pieces as ipv6_pieces};
 use ownership::Guard;
 pub use ownership::{Ownership, probe};
 use shared::{Shared, least_path};
 use socket::Receiver;
+pub(crate) use socket::{Sender, Way};
 
 use crate::Addresses;
 

@@ -1,18 +1,17 @@
 //! What both threads use.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use mobility_protocol::Family;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tun_rs::SyncDevice;
 
 use super::counters::{Counter, Counters};
+use super::ipv6::Identifications;
 use super::socket::{self, Sender};
 use super::table::{Entry, Table};
 use super::{Error, Role, UserspaceConfig, device};
@@ -41,8 +40,7 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// A thread has ended by itself.
     pub(super) failed: AtomicBool,
-    randomness: RandomState,
-    fragmented: AtomicU64,
+    pub(super) identifications: Identifications,
     /// Readable once the backend stops.
     stopped: UnixStream,
 }
@@ -66,8 +64,7 @@ impl Shared {
             table: Table::new(),
             counters: Counters::new(),
             failed: AtomicBool::new(false),
-            randomness: RandomState::new(),
-            fragmented: AtomicU64::new(0),
+            identifications: Identifications::default(),
             stopped,
         })
     }
@@ -107,13 +104,6 @@ impl Shared {
     /// Whether this is the address tunnelled packets are received on.
     pub(super) fn is_local(&self, address: IpAddr) -> bool {
         self.local.of(Family::of(address)) == Some(address)
-    }
-
-    /// An identification that nobody can foresee (RFC 7739) for a packet that goes in pieces.
-    #[expect(clippy::cast_possible_truncation, reason = "32 of its bits")]
-    pub(super) fn fragment_identification(&self) -> u32 {
-        let number = self.fragmented.fetch_add(1, Ordering::Relaxed);
-        self.randomness.hash_one(number) as u32
     }
 
     /// Asks the kernel what the path of a tunnel carries. While it knows no way, the path is believed

@@ -244,7 +244,7 @@ const DISCARD: u16 = 9;
 
 /// The raw sockets that send whole packets, one for each family that is carried.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
     ipv4: Option<Socket>,
     ipv6: Option<Mutex<Bound>>,
 }
@@ -274,9 +274,9 @@ pub(super) fn destination(remote: IpAddr) -> SockaddrStorage {
 
 /// Where a packet leaves: the local address and, unless the routes decide, the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
-    pub(super) local: IpAddr,
-    pub(super) interface: Option<u32>,
+pub(crate) struct Way {
+    pub(crate) local: IpAddr,
+    pub(crate) interface: Option<u32>,
 }
 
 /// A [`Way`] as the kernel wants to be told.
@@ -319,7 +319,7 @@ impl PacketInfo {
 }
 
 impl Sender {
-    pub(super) fn open(local: Addresses) -> Result<Self, Error> {
+    pub(crate) fn open(local: Addresses) -> Result<Self, Error> {
         let open = |family| local.of(family).map(|_| open_sender(family)).transpose();
         let unbound = |socket| {
             Mutex::new(Bound {
@@ -351,7 +351,7 @@ impl Sender {
     }
 
     /// Sends one packet.
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         way: Way,
         remote: IpAddr,

@@ -12,7 +12,9 @@ mod choice;
 mod home_agent;
 mod ipv6;
 mod mobile_node;
+mod mobile_node_ipv6;
 mod site;
+mod world;
 
 #[path = "../ipv6_packets/mod.rs"]
 mod ipv6_packets;

@@ -121,3 +121,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn pieces_make_the_packet_again() {
+    let whole = packet(41, &(0..=255).cycle().take(1280).collect::<Vec<u8>>());
+    let (source, destination, cut) = pieces(&whole, 1280, 0xabcd_ef01).unwrap();
+    assert_eq!(source, "2001:db8::1".parse::<Ipv6Addr>().unwrap());
+    assert_eq!(destination, "2001:db8::2".parse::<Ipv6Addr>().unwrap());
+    let mut again = Vec::new();
+    for (number, piece) in cut.iter().enumerate() {
+        assert!(piece.len() <= 1280);
+        let ip = parse(piece).unwrap();
+        assert_eq!((ip.header, ip.total, ip.protocol), (48, piece.len(), 41));
+        assert_eq!((ip.traffic_class, ip.flow_label), (0xb8, 0x12345));
+        assert_eq!(piece[7], whole[7], "the hop limit");
+        assert_eq!(piece[44..48], [0xab, 0xcd, 0xef, 0x01]);
+        assert_eq!(ip.offset, again.len());
+        assert_eq!(ip.more_fragments, number + 1 < cut.len());
+        again.extend_from_slice(&piece[48..]);
+    }
+    assert_eq!((cut.len(), again.as_slice()), (2, &whole[40..]));
+}
+
+#[test]
+fn only_whole_packets_without_extension_headers_go_in_pieces() {
+    assert_eq!(pieces(&packet(41, &[0; 1240]), 1280, 1), None, "it fits");
+    let fragment = packet(44, &[&fragment(41, 0, true)[..], &[0; 1280]].concat());
+    assert_eq!(pieces(&fragment, 1280, 1), None);
+    assert_eq!(pieces(&packet(41, &[0; 1400])[..1300], 1280, 1), None);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_octets_are_cut_without_harm(octets in proptest::collection::vec(any::<u8>(), 0..200), most in 0u32..100) {
+        drop(pieces(&octets, most, 1));
+    }
+}
