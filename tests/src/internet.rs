@@ -230,7 +230,7 @@ impl Internet {
             self.names.set_with(&format!("cha.{name}"), &agents, 60);
         }
         let pools = Prefixes {
-            ipv4: net(Ipv4Addr::new(10, 128 + number, 0, 0), 16)?,
+            ipv4: net(Ipv4Addr::new(10, 128 + number * 4, 0, 0), 14)?,
             ipv6: documentation(4, number)?,
         };
         let family = Family::of_this_story();

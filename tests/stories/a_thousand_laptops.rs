@@ -1,27 +1,33 @@
-//! A thousand bindings are installed, moved and removed, and the transfers on some of them don't notice.
+//! A thousand bindings are installed, moved and removed, and the transfers on some of them don't notice. `tests/scale`
+//! tells it of more.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use lab::{
-    Fleet, HttpServer, MobileAgent, Stage, Status, Story, Told, ensure,
+    Failure, Fleet, HttpServer, MobileAgent, Stage, Status, Story, Told, ensure,
     stage::{BOUND, check_body, wait_for_size},
 };
 
-/// All but the two with applications.
-const FLEET: usize = 998;
+/// Another number of laptops.
+const LAPTOPS_VARIABLE: &str = "LAB_LAPTOPS";
+const LAPTOPS: usize = 1_000;
+
+/// Those that do more than move.
+const WITH_APPLICATIONS: usize = 2;
 
 /// A second of a download, of which there are more than the story takes.
 const SECOND: u64 = 100_000;
 const OCTETS: u64 = SECOND * 1_000;
 
 pub(crate) fn tell(story: &Story) -> Told {
+    let size = fleet_size()?;
     let mut stage = Stage::with(|chad| chad.lifetime = 900, |_| {})?;
     let neighbour = stage.internet.laptop("neighbour")?;
     neighbour.be_optimistic(true)?;
     neighbour.move_to(&stage.train)?;
     let other = MobileAgent::start(&neighbour)?;
     let web = HttpServer::start(&stage.site.server, 80)?;
-    let mut fleet = Fleet::new(&mut stage.internet, &stage.site, FLEET)?;
+    let mut fleet = Fleet::new(&mut stage.internet, &stage.site, size)?;
     let mut downloads = Vec::new();
     for (laptop, agent) in [(&stage.laptop, &stage.agent), (&neighbour, &other)] {
         agent.command(&["bind", "server.example"])?.success()?;
@@ -33,23 +39,23 @@ pub(crate) fn tell(story: &Story) -> Told {
         downloads.push((curl, file));
     }
 
-    let bound = fleet.bind(0..FLEET)?;
+    let bound = fleet.bind(0..size)?;
     let status = stage.chad.status()?;
     let home = fleet.bindings()?;
-    ensure(home.len() == FLEET, || {
+    ensure(home.len() == size, || {
         format!("{} home addresses", home.len())
     })?;
     holds(&status, &home)?;
 
     stage.move_and_wait()?;
-    let moved = fleet.move_on(0..FLEET)?;
+    let moved = fleet.move_on(0..size)?;
     let abroad = fleet.bindings()?;
     ensure(home.keys().eq(abroad.keys()), || {
         "not every home address stayed".to_owned()
     })?;
     holds(&stage.chad.status()?, &abroad)?;
 
-    let released = fleet.release(0..FLEET)?;
+    let released = fleet.release(0..size)?;
     let mut octets = 0;
     for (mut curl, file) in downloads {
         let so_far = file.metadata()?.len();
@@ -73,12 +79,19 @@ pub(crate) fn tell(story: &Story) -> Told {
             && status.pool_sum("held_down") == 0
     })?;
     story.saw(format!(
-        "{FLEET} bindings made in {} ms, moved in {} ms, removed in {} ms, two downloads of {octets} octets beside",
+        "{size} bindings made in {} ms, moved in {} ms, removed in {} ms, two downloads of {octets} octets beside",
         bound.took.as_millis(),
         moved.took.as_millis(),
         released.took.as_millis()
     ));
     Ok(())
+}
+
+fn fleet_size() -> Result<usize, Failure> {
+    let laptops = std::env::var(LAPTOPS_VARIABLE).map(|wished| wished.parse());
+    Ok(laptops
+        .unwrap_or(Ok(LAPTOPS))?
+        .saturating_sub(WITH_APPLICATIONS))
 }
 
 /// Fails unless chad holds these bindings, from home address to care-of address, and those of the two laptops.
@@ -92,7 +105,7 @@ fn holds(status: &Status, fleet: &BTreeMap<IpAddr, IpAddr>) -> Told {
         )
     })?;
     let total = status.bindings.len();
-    ensure(total == FLEET + 2, || {
+    ensure(total == fleet.len() + WITH_APPLICATIONS, || {
         format!("chad holds {total} bindings")
     })
 }

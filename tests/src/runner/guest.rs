@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Cell, Outcome, Performance, say, telling::SKIPPED};
+use super::{
+    Cell, Outcome, Performance, say,
+    telling::{self, SKIPPED},
+};
 use crate::{
     Family, LabError, Network,
     sandbox::{self, Entry},
@@ -30,9 +33,8 @@ const NO_GUEST: i32 = 125;
 /// Set to `required` where a missing guest is a failure rather than a reason to skip.
 const GUEST_VARIABLE: &str = "LAB_GUEST";
 
-/// How long the guest may take for a story on average, and for its start.
-const SECONDS_PER_STORY: usize = 60;
-const SECONDS_TO_START: usize = 120;
+/// How long the guest may take for its start. For a story it may, on average, take what other machines may take at most.
+const START: Duration = Duration::from_secs(120);
 
 /// Begins the line that reports a story to the machine outside.
 const REPORT: &str = "report";
@@ -110,7 +112,7 @@ pub(super) fn perform(cells: Vec<Cell<'_>>) -> Vec<(Cell<'_>, Performance)> {
 
 fn boot(cells: &[Cell<'_>]) -> Result<Child, LabError> {
     let this = env::current_exe().map_err(LabError::io("find this program"))?;
-    let seconds = SECONDS_TO_START + SECONDS_PER_STORY * cells.len();
+    let seconds = START.as_secs() + telling::longest().as_secs() * cells.len() as u64;
     Command::new(GUEST)
         .env("GUEST_SECONDS", seconds.to_string())
         .arg(this)

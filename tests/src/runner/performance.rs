@@ -11,12 +11,12 @@ use std::{
 
 use super::{
     Cell, say,
-    telling::{SKIPPED, TELL},
+    telling::{self, SKIPPED, TELL},
 };
 use crate::{programs, wait::stretched};
 
-/// After this the story's process did not even manage to say that it takes too long.
-const KILLED_AFTER: Duration = Duration::from_secs(70);
+/// When a story that takes too long did not even manage to say so, it is killed so much later.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What became of a story.
 pub(super) enum Outcome {
@@ -72,7 +72,8 @@ fn listen(mut child: Child) -> Outcome {
             }
         });
     }
-    let deadline = Instant::now() + stretched(KILLED_AFTER);
+    let patience = stretched(telling::longest() + GRACE);
+    let deadline = Instant::now() + patience;
     let mut last = String::new();
     loop {
         match heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -89,10 +90,7 @@ fn listen(mut child: Child) -> Outcome {
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 let _ended_already = child.kill();
                 let _reaped = child.wait();
-                return Outcome::Failed(format!(
-                    "did not end within {} s",
-                    (stretched(KILLED_AFTER)).as_secs()
-                ));
+                return Outcome::Failed(format!("did not end within {} s", patience.as_secs()));
             }
         }
     }
