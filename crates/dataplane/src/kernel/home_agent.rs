@@ -100,6 +100,7 @@ impl HomeAgentTunnels {
             doubtful: false,
             round: 0,
             pools: config.pools,
+            cutter: None,
         };
         if let Err(error) = state.serve(&devices) {
             let mut errors = Errors::default();
@@ -235,11 +236,15 @@ impl HomeAgentTunnels {
     /// What could not be added.
     pub fn repair_filter(&self) -> Result<usize, Error> {
         let mut state = self.lock();
-        if !state.doubtful && state.elements.table_exists()? {
-            return Ok(0);
+        let mut missing = match &mut state.cutter {
+            Some(cutter) => usize::from(cutter.repair()?),
+            None => 0,
+        };
+        if state.doubtful || !state.elements.table_exists()? {
+            state.doubtful = true;
+            missing += state.restore_table()?.max(1);
         }
-        state.doubtful = true;
-        state.restore_table().map(|missing| missing.max(1))
+        Ok(missing)
     }
 
     /// Removes everything. Every step is tried.

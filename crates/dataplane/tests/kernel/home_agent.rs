@@ -11,7 +11,7 @@ use mobility_protocol::{DataplaneChange, Family, HomeAddress};
 use crate::namespace::{eventually, ip, set_ipv6, snapshot};
 use crate::site::{Site, World, counter, in_each_family};
 
-fn nft(arguments: &[&str]) -> String {
+pub(crate) fn nft(arguments: &[&str]) -> String {
     let output = Command::new("nft").args(arguments).output().unwrap();
     assert!(
         output.status.success(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mobility_protocol::HomeAddress;
 
+use crate::home_agent::nft;
 use crate::ipv6_packets::{UDP, behind, datagram, fragment, packet, wrapped};
 use crate::namespace::eventually;
 use crate::site::{IPV6, Site, World, counter, forge, in_family};
@@ -215,5 +216,41 @@ fn errors_of_routers_about_packets_to_correspondents_go_through() {
         })
         .await;
         dataplane.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_narrow_path_carries_1280_octets_in_pieces() {
+    in_family(IPV6, "narrow path", |world| async move {
+        let site = Site::new(world);
+        let mut dataplane = world.start().await;
+        world.install(&mut dataplane, world.home, world.care_of[0], None);
+        assert!(site.says_back());
+        let home = world.home;
+        let receiver = site.mobile_node.run(move || {
+            let receiver = UdpSocket::bind((home, 77)).unwrap();
+            receiver
+                .set_read_timeout(Some(Duration::from_millis(200)))
+                .unwrap();
+            receiver
+        });
+        let sender = site
+            .server
+            .run(move || UdpSocket::bind((world.server, 0)).unwrap());
+        let arrives = || {
+            // What was told about the last one is no matter.
+            let _ = sender.send_to(&[7; 1232], (home, 77));
+            receiver
+                .recv(&mut [0; 2048])
+                .is_ok_and(|length| length == 1232)
+        };
+        assert!(arrives(), "in one piece");
+        world.narrow(world.care_of[0], 1300);
+        eventually("1280 octets arrive in pieces", arrives).await;
+        assert!(nft(&["list", "ruleset"]).contains(&world.care_of[0].to_string()));
+        nft(&["delete", "table", "inet", "chad-narrow"]);
+        eventually("the rules are back, and so is the path", arrives).await;
+        dataplane.shutdown().await.unwrap();
+        assert_eq!(nft(&["list", "tables"]), "");
     });
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use mobility_protocol::Family;
 
 use super::super::channel::Channel;
+use super::super::cutter;
 use super::super::device::{self, Device, Form};
 use super::super::elements::Elements;
 use super::super::program::remove_table;
 use super::super::ruleset;
 use super::HomeAgentConfig;
+use super::state::NARROW_TABLE;
 use crate::Error;
 use crate::error::Errors;
 
@@ -108,6 +110,7 @@ pub(crate) fn remove_leftovers(device: &str) -> Result<(), Error> {
     }
     if found {
         remove_table(&mut Elements::open(ruleset::TABLE)?, ruleset::TABLE)?;
+        cutter::remove_leftovers(NARROW_TABLE)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use mobility_protocol::{DataplaneChange, Family, Tunnel};
 
 use super::super::bindings::{Binding, Bindings};
 use super::super::channel::Channel;
+use super::super::cutter::{self, Cutter};
 use super::super::device::{self, Device};
 use super::super::elements::Elements;
 use super::super::message::Message;
@@ -36,7 +37,13 @@ pub(super) struct State {
     pub(super) doubtful: bool,
     /// Counts changes of bindings.
     pub(super) round: u64,
+    /// Where IPv6 is carried and the kernel lets us.
+    pub(super) cutter: Option<Cutter>,
 }
+
+/// The table of the packet filter for narrow paths, and the number of its queue.
+pub(super) const NARROW_TABLE: &str = "chad-narrow";
+const NARROW_QUEUE: u16 = 4342;
 
 impl State {
     /// The families that are carried.
@@ -58,7 +65,22 @@ impl State {
                 device::bring_up(&mut self.routes, device.index)?;
             }
         }
+        self.look_after_narrow_paths();
         Ok(())
+    }
+
+    /// Cuts what is too big for narrow paths of IPv6.
+    fn look_after_narrow_paths(&mut self) {
+        if !self.devices.contains_key(&Family::Ipv6) {
+            return;
+        }
+        match Cutter::start(NARROW_TABLE, NARROW_QUEUE) {
+            Ok(cutter) => self.cutter = Some(cutter),
+            Err(error) => tracing::warn!(
+                %error,
+                "packets of IPv6 of 1241 to 1280 octets don't get through paths of less than 1320"
+            ),
+        }
     }
 
     pub(super) fn install_rules(&self) -> Result<(), Error> {
@@ -216,6 +238,10 @@ impl State {
             errors.note(device::delete(&mut self.routes, *index));
         }
         errors.note(remove_table(&mut self.elements, ruleset::TABLE));
+        errors.note(match self.cutter.take() {
+            Some(cutter) => cutter.stop(),
+            None => cutter::remove_leftovers(NARROW_TABLE),
+        });
         if let Some(present) = errors.note(routes::list(&mut self.routes)) {
             let wraps = present
                 .wraps
