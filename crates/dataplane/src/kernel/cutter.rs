@@ -28,6 +28,9 @@ use super::queue::{Queue, Queued};
 use crate::userspace::{Identifications, Sender, Way, ipv6_pieces};
 use crate::{Addresses, Error};
 
+/// The queue of a trial.
+const QUEUE_OF_NOBODY: u16 = 4339;
+
 /// What every path of IPv6 carries (RFC 8200, section 5).
 const LEAST_PATH: u32 = 1280;
 
@@ -150,6 +153,16 @@ impl Drop for Cutter {
             // A thread that has panicked has been reported by the panic hook.
             let _ = thread.join();
         }
+    }
+}
+
+/// Does nothing but load the kernel's modules, which may take long, if it has them.
+pub(super) fn load_modules() {
+    let table = "narrow-trial";
+    let loaded = Queue::open(QUEUE_OF_NOBODY)
+        .and_then(|_| rules(table, QUEUE_OF_NOBODY).try_out(&mut Elements::open(table)?));
+    if let Err(error) = loaded {
+        tracing::debug!(%error, "narrow paths of IPv6 can't be looked after");
     }
 }
 

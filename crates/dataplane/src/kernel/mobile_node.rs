@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use mobility_protocol::{Family, HomeAddress, Tunnel};
+use mobility_protocol::{HomeAddress, Tunnel};
 
 use super::channel::Channel;
 use super::cutter::{self, Cutter};
@@ -36,8 +36,10 @@ pub struct MobileNodeTunnels {
 struct State {
     channel: Channel,
     filter: Filter,
-    /// From the first binding of IPv6 on, if the kernel lets us.
+    /// From the first binding of IPv6 on.
     cutter: Option<Cutter>,
+    /// The kernel has no way to cut.
+    uncut: bool,
     /// By the home agent's address: the kernel has no two devices with the same ends.
     pairs: BTreeMap<IpAddr, Pair>,
     tunnels: BTreeMap<HomeAddress, Tunnel>,
@@ -81,6 +83,7 @@ impl MobileNodeTunnels {
                 channel,
                 filter,
                 cutter: None,
+                uncut: false,
                 pairs,
                 tunnels: BTreeMap::new(),
                 settled: false,
@@ -119,7 +122,6 @@ impl MobileNodeTunnels {
         };
         // Who may answer is known before anybody can ask.
         state.filter.add(&answers(&pair, tunnel))?;
-        state.look_after_narrow_paths(ends.family());
         if pair.ends != ends {
             device::change(&mut state.channel, pair.index, Form::Fixed(ends), self.mtu)?;
             pair.ends = ends;
@@ -206,7 +208,7 @@ impl MobileNodeTunnels {
     }
 
     /// Puts the packet filter's table in place again if another program has removed it, and tells
-    /// how much was missing.
+    /// how much was missing. Narrow paths are looked after from here, as no binding waits for that.
     ///
     /// # Errors
     /// What could not be added.
@@ -215,7 +217,10 @@ impl MobileNodeTunnels {
         let missing = usize::from(state.filter.repair()?);
         match &mut state.cutter {
             Some(cutter) => Ok(missing + usize::from(cutter.repair()?)),
-            None => Ok(missing),
+            None => {
+                state.look_after_narrow_paths();
+                Ok(missing)
+            }
         }
     }
 
@@ -256,17 +261,21 @@ impl MobileNodeTunnels {
 }
 
 impl State {
-    /// Cuts what is too big for narrow paths, where a binding needs it.
-    fn look_after_narrow_paths(&mut self, family: Family) {
-        if family == Family::Ipv4 || self.cutter.is_some() {
+    /// Cuts what is too big for narrow paths, once there is a binding of IPv6.
+    fn look_after_narrow_paths(&mut self) {
+        let needed = self.pairs.keys().any(IpAddr::is_ipv6);
+        if !needed || self.uncut {
             return;
         }
         match Cutter::start(NARROW_TABLE, NARROW_QUEUE) {
             Ok(cutter) => self.cutter = Some(cutter),
-            Err(error) => tracing::warn!(
-                %error,
-                "packets of IPv6 of 1241 to 1280 octets don't get through paths of less than 1320"
-            ),
+            Err(error) => {
+                self.uncut = true;
+                tracing::warn!(
+                    %error,
+                    "packets of IPv6 of 1241 to 1280 octets don't get through paths of less than 1320"
+                );
+            }
         }
     }
 

@@ -63,7 +63,10 @@ pub(crate) fn probe_home_agent(config: &HomeAgentConfig) -> Result<(), Error> {
 /// What is missing: [`Error::NoPacketFilter`], [`Error::TunnelModule`].
 pub(crate) fn probe_mobile_node() -> Result<(), Error> {
     Filter::try_out()?;
-    families().try_for_each(try_device)
+    families().try_for_each(try_device)?;
+    // At the first binding an application would wait for them.
+    cutter::load_modules();
+    Ok(())
 }
 
 fn try_device(family: Family) -> Result<(), Error> {

@@ -103,6 +103,11 @@ fn a_narrow_path_carries_1280_octets_in_pieces() {
         session.write_all(&body).unwrap();
         session.read_exact(&mut answer).unwrap();
 
+        eventually("narrow paths are looked after", || {
+            nft("list tables").contains("mn-agent-narrow")
+        })
+        .await;
+
         // A session that began on a wide path goes on.
         ip("link set wlan0 mtu 1280");
         peer.run(|| drop(ip("link set up0 mtu 1280")));
