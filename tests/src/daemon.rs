@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use control::{Reply, Request, client};
 use ipnet::IpNet;
 use nix::sys::signal::Signal;
 use serde::Deserialize;
@@ -271,13 +272,18 @@ pub struct Daemon {
     program: &'static str,
     node: Node,
     config: PathBuf,
+    /// The control socket.
+    control: PathBuf,
     process: Option<Process>,
 }
 
 impl Daemon {
     /// What `status --json` says.
     pub fn status(&self) -> Result<Status, LabError> {
-        status(self.program, &self.node, &self.config)
+        let text = self.command(&["status", "--json"])?.success()?.stdout;
+        serde_json::from_str(&text).map_err(|error| {
+            LabError::Other(format!("{} status --json: {error}: {text}", self.program))
+        })
     }
 
     /// Runs a subcommand to its end, with `--config` added.
@@ -300,7 +306,7 @@ impl Daemon {
     ) -> Result<Status, LabError> {
         let mut last = None;
         let waited = wait_for(what, bound, || {
-            last = self.status().ok();
+            last = glance(&self.control).ok();
             Ok(last.clone().filter(|status| holds(status)))
         });
         waited.map_err(|error: LabError| LabError::Other(format!("{error}; last status: {last:?}")))
@@ -327,7 +333,7 @@ impl Daemon {
         let process = self.invocation()?.start()?;
         let process = self.process.insert(process);
         let what = format!("{} on {} to answer", self.program, self.node.name());
-        let (node, config, program) = (self.node.clone(), self.config.clone(), self.program);
+        let (control, program) = (&self.control, self.program);
         wait_for(&what, START, || {
             if !process.is_running() {
                 return Err(LabError::Other(format!(
@@ -335,7 +341,7 @@ impl Daemon {
                     process.stderr().trim()
                 )));
             }
-            Ok(status(program, &node, &config).ok())
+            Ok(glance(control).ok())
         })?;
         Ok(())
     }
@@ -396,6 +402,7 @@ impl Daemon {
             program,
             node: node.clone(),
             config,
+            control: node.directory().join(format!("{program}.sock")),
             process: None,
         };
         daemon.run()?;
@@ -403,16 +410,22 @@ impl Daemon {
     }
 }
 
-fn status(program: &str, node: &Node, config: &Path) -> Result<Status, LabError> {
-    let path = programs::daemon(program)?;
-    let finished = node
-        .program(&path.to_string_lossy())
-        .args(["status", "--json", "--config"])
-        .arg(config)
-        .finish(COMMAND)?;
-    let text = finished.success()?.stdout;
-    serde_json::from_str(&text)
-        .map_err(|error| LabError::Other(format!("{program} status --json: {error}: {text}")))
+/// The status without the program that shows it, which a slow machine would be busy with while it waits.
+fn glance(control: &Path) -> Result<Status, LabError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        LabError::Other(format!("the status at {}: {error}", control.display()))
+    };
+    let reply = client::ask(control, &Request::Status).map_err(|error| wrong(&error))?;
+    let status = match reply {
+        Reply::Chad(status) => serde_json::to_value(status),
+        Reply::MnAgent(status) => serde_json::to_value(status),
+        Reply::Done { message: words } | Reply::Failed { reason: words } => {
+            return Err(wrong(&words));
+        }
+    };
+    status
+        .and_then(serde_json::from_value)
+        .map_err(|error| wrong(&error))
 }
 
 /// `chad` on a gateway.
