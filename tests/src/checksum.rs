@@ -1,8 +1,20 @@
-//! The checksum of what IPv6 carries (RFC 8200 section 8.1).
+//! The Internet checksum (RFC 1071).
 
 use std::net::Ipv6Addr;
 
-/// The checksum of a message whose own checksum field is zero.
+/// Over these octets, in which the checksum's own field is zero.
+pub(crate) fn over(octets: &[u8]) -> u16 {
+    let mut sum: u32 = octets
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or_default()
+}
+
+/// Over a message in IPv6 (RFC 8200 section 8.1).
 pub(crate) fn over_ipv6(
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -14,15 +26,5 @@ pub(crate) fn over_ipv6(
     covered.extend(length.to_be_bytes());
     covered.extend([0, 0, 0, protocol]);
     covered.extend(message);
-    if covered.len() % 2 == 1 {
-        covered.push(0);
-    }
-    let mut sum: u32 = covered
-        .chunks_exact(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-        .sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or_default()
+    over(&covered)
 }

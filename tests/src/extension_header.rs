@@ -7,9 +7,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{LabError, Node, checksum, udp};
-
-const UDP: u8 = 17;
+use crate::{LabError, Node, packet, udp};
 
 /// PadN (RFC 8200 section 4.2) that fills a header of eight octets.
 const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
@@ -57,22 +55,11 @@ impl ExtensionHeader {
         })
     }
 
-    fn packet(self, from: SocketAddrV6, to: SocketAddrV6, datagram: &[u8]) -> Vec<u8> {
-        let length = |octets: usize| u16::try_from(octets).unwrap_or(u16::MAX).to_be_bytes();
-        let mut message = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
-        message.extend(length(8 + datagram.len()));
-        message.extend([0; 2]);
-        message.extend(datagram);
-        let checksum = checksum::over_ipv6(*from.ip(), *to.ip(), UDP, &message);
-        message[6..8].copy_from_slice(&checksum.to_be_bytes());
-        let mut packet = vec![0x60, 0, 0, 0];
-        packet.extend(length(8 + message.len()));
-        packet.extend([self.number(), 64]);
-        packet.extend(from.ip().octets());
-        packet.extend(to.ip().octets());
-        packet.extend([UDP, 0]);
-        packet.extend(PADDING);
-        packet.extend(message);
-        packet
+    fn packet(self, from: SocketAddrV6, to: SocketAddrV6, data: &[u8]) -> Vec<u8> {
+        let (from, to) = ((*from.ip(), from.port()), (*to.ip(), to.port()));
+        let mut payload = vec![packet::UDP, 0];
+        payload.extend(PADDING);
+        payload.extend(packet::udp_in_ipv6(from, to, data));
+        packet::ipv6(from.0, to.0, self.number(), &payload)
     }
 }

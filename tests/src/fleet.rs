@@ -1,11 +1,12 @@
 //! Mobile nodes in great numbers on one machine, each with an identity and care-of addresses of its own.
 //!
-//! Every one is the project's own protocol machine. Messages go through real sockets; there is no data path, and no
-//! application. They act when told to and within the lifetime of their bindings, which nobody refreshes in between.
+//! Every one is the project's own protocol machine. Messages go through real sockets; there is no data path but for what
+//! a story sends by hand, and no application. They act when told to and within the lifetime of their bindings, which nobody refreshes in between.
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     ops::Range,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,12 +17,14 @@ use mobility_protocol::{
     mobile_node::{Config, Event, MobileNode},
     security::SecurityAssociation,
 };
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
 
 use crate::{
     Family, Internet, LabError, Node, Prefixes, Site,
     family::{net, net6},
     internet::UPLINK,
+    packet,
     stage::own_prefix,
     stretched,
 };
@@ -163,6 +166,38 @@ impl Fleet {
         })
     }
 
+    /// Sends one datagram to `to` through the tunnel of a member, and waits for one that comes back by it.
+    pub fn exchange(
+        &self,
+        number: usize,
+        to: SocketAddr,
+        data: &[u8],
+        bound: Duration,
+    ) -> Result<Option<Vec<u8>>, LabError> {
+        let member = &self.members[number];
+        let care_of = care_of(number, member.abroad)?;
+        let lent = member.home_address;
+        let home_address =
+            lent.ok_or_else(|| LabError::Other(format!("mobile node {number} is not bound")))?;
+        let packet = packet::udp((home_address, to.port()).into(), to, data);
+        let agent = self.agent.ip();
+        self.node.run(move |_| {
+            let what = || LabError::io(format!("send a packet from {care_of} to {agent}"));
+            let socket = open_tunnel(care_of).map_err(what())?;
+            socket.set_read_timeout(Some(bound)).map_err(what())?;
+            socket.send_to(&packet, (agent, 0)).map_err(what())?;
+            let mut buffer = [0; 2048];
+            let Ok(length) = socket.recv(&mut buffer) else {
+                return Ok(None);
+            };
+            let heard = match agent {
+                IpAddr::V4(_) => packet::ipv4_payload(&buffer[..length]),
+                IpAddr::V6(_) => Some(&buffer[..length]),
+            };
+            Ok(heard.and_then(packet::udp_data).map(<[u8]>::to_vec))
+        })
+    }
+
     /// Lets each of `which` begin, a bounded number at a time, and waits until each has told its end.
     fn campaign(
         &mut self,
@@ -244,7 +279,7 @@ impl Fleet {
         while let Some(transmit) = member.machine.poll_transmit() {
             let sent = self.signalling.send(&transmit);
             match sent {
-                Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                     let what = format!("send from {}", transmit.source);
                     return Err(LabError::io(what)(error));
                 }
@@ -296,6 +331,17 @@ impl Member {
             home_address: None,
         })
     }
+}
+
+/// A socket for what is in a tunnel that ends at `own`.
+fn open_tunnel(own: IpAddr) -> io::Result<UdpSocket> {
+    let (domain, protocol) = match own {
+        IpAddr::V4(_) => (Domain::IPV4, nix::libc::IPPROTO_IPIP),
+        IpAddr::V6(_) => (Domain::IPV6, nix::libc::IPPROTO_IPV6),
+    };
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(protocol)))?;
+    socket.bind(&SocketAddr::from((own, 0)).into())?;
+    Ok(socket.into())
 }
 
 /// Where the fleet's care-of addresses are, and where they are after a move.

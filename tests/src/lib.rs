@@ -24,6 +24,7 @@ pub mod laptop;
 pub mod name_server;
 pub mod network;
 pub mod node;
+mod packet;
 pub mod process;
 pub mod programs;
 pub mod runner;

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
 use super::{Behaviour, OPEN_MODE_KEY, OPEN_MODE_SPI, Request, WRONG_KEY};
-use crate::{LabError, checksum};
+use crate::{LabError, checksum, packet};
 
 /// The IP protocol of Mobility Headers.
 pub(super) const PROTOCOL: u8 = 135;
@@ -116,17 +116,7 @@ pub(super) fn answer(
 
 /// A message as it goes in UDP: behind the header of the packet that it would be in without.
 pub(super) fn in_packet(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x60, 0, 0, 0];
-    packet.extend(
-        u16::try_from(message.len())
-            .unwrap_or(u16::MAX)
-            .to_be_bytes(),
-    );
-    packet.extend([PROTOCOL, 64]);
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    packet.extend(message);
-    packet
+    packet::ipv6(source, destination, PROTOCOL, message)
 }
 
 /// The home network prefix option: all of it is the address, nothing of it the request for one.
