@@ -31,6 +31,23 @@ impl Entry {
         State::WaitingForPath { until }
     }
 
+    /// The same, where somebody may be waiting for the answer.
+    pub(super) fn begin_wanted(&mut self, context: &mut Context<'_>) -> State {
+        let state = self.begin(context);
+        if state == (State::WaitingForPath { until: None }) {
+            self.report_no_path(context);
+        }
+        state
+    }
+
+    /// What sockets wait for may take forever; who asks for a binding meanwhile connects without.
+    pub(super) fn report_no_path(&self, context: &mut Context<'_>) {
+        context.out.event(Event::Failed {
+            agent: self.agent,
+            reason: FailureReason::NoPath,
+        });
+    }
+
     pub(super) fn registering_moved(
         &mut self,
         mut attempt: Attempt,
@@ -40,7 +57,7 @@ impl Entry {
     ) -> State {
         if self.path.is_none() {
             if held.is_none() {
-                return self.begin(context);
+                return self.begin_wanted(context);
             }
             attempt.pause();
         } else if returned || self.is_news() {

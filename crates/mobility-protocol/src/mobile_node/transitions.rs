@@ -65,9 +65,13 @@ impl Entry {
             (State::WaitingForPath { .. }, Input::Path { .. }) if self.path.is_some() => {
                 self.begin(context)
             }
-            (State::WaitingForPath { until }, Input::Wanted) => State::WaitingForPath {
-                until: until.map(|_| context.now + context.config.unused),
+            (State::WaitingForPath { until: Some(_) }, Input::Wanted) => State::WaitingForPath {
+                until: Some(context.now + context.config.unused),
             },
+            (State::WaitingForPath { until: None }, Input::Wanted) => {
+                self.report_no_path(context);
+                State::WaitingForPath { until: None }
+            }
             (State::WaitingForPath { .. }, Input::Unwanted) => {
                 self.report_failure(FailureReason::Released, context);
                 State::Ended
@@ -180,7 +184,7 @@ impl Entry {
                         held: None,
                     }
                 } else {
-                    self.begin(context)
+                    self.begin_wanted(context)
                 }
             }
 
@@ -344,7 +348,7 @@ impl Entry {
                 let attempt = self.attempt_now(Purpose::First, context);
                 let held = Some(binding).filter(|binding| binding.carried);
                 if held.is_none() && self.path.is_none() {
-                    self.begin(context)
+                    self.begin_wanted(context)
                 } else {
                     State::Registering { attempt, held }
                 }
@@ -405,7 +409,7 @@ impl Entry {
                 }
             }
 
-            (State::Abandoning { .. }, Input::Wanted) => self.begin(context),
+            (State::Abandoning { .. }, Input::Wanted) => self.begin_wanted(context),
             (
                 State::Abandoning { .. },
                 Input::Accepted(

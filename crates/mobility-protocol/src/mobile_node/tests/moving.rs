@@ -227,6 +227,27 @@ fn a_lifetime_that_ends_while_away_is_made_good_on_return() {
 }
 
 #[test]
+fn who_asks_while_sockets_wait_for_a_path_is_told_at_once() {
+    let mut laptop = Laptop::active();
+    laptop.path(None, false);
+    laptop.advance(seconds(5000));
+    laptop.take_events();
+    laptop.bind();
+    assert_eq!(laptop.take_events(), [failed(FailureReason::NoPath)]);
+    assert_eq!(laptop.state(), Some(BindingState::Registering));
+    // Asked with a path, which goes before the answer.
+    laptop.path(Some(path(2)), false);
+    laptop.bind();
+    assert_eq!(laptop.take_events(), []);
+    laptop.path(None, false);
+    assert_eq!(laptop.take_events(), [failed(FailureReason::NoPath)]);
+    assert_eq!(laptop.state(), Some(BindingState::Registering));
+    laptop.path(Some(path(2)), false);
+    laptop.accept(laptop.sent.len() - 1);
+    assert_eq!(laptop.take_events(), [active_event()]);
+}
+
+#[test]
 fn a_new_path_that_hears_but_does_not_answer_is_left_again() {
     let mut laptop = Laptop::active();
     laptop.path(Some(path(2)), true);
