@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::{LabError, Node, Process};
 
-const START: Duration = Duration::from_secs(5);
+const START: Duration = Duration::from_secs(10);
 const JUDGE: Duration = Duration::from_secs(20);
 
 /// A running capture.

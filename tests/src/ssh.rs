@@ -4,7 +4,7 @@ use std::{fs, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use crate::{Family, LabError, Node, Process, wait_for};
 
-const START: Duration = Duration::from_secs(5);
+const START: Duration = Duration::from_secs(10);
 
 /// A running sshd with a host key and one user's key made for it.
 pub struct SshServer {
