@@ -63,6 +63,9 @@ fn content(object: &mut Map<String, Value>, extension: &Extension) {
         Extension::ServiceSelection(service) => {
             put(object, "identifier", service.escape_ascii().to_string())
         }
+        Extension::KeyAgreement(element) => {
+            put(object, element.name(), hex::encode(element.value()));
+        }
         Extension::Opaque(value) => opaque(object, value),
     }
 }

@@ -46,6 +46,9 @@ fn content(object: &mut Map<String, Value>, option: &MobilityOption) {
         | MobilityOption::Signature(data)
         | MobilityOption::PermanentHomeKeygenToken(data)
         | MobilityOption::Experimental(data) => put(object, "hex", hex::encode(&**data)),
+        MobilityOption::KeyAgreement(element) => {
+            put(object, element.name(), hex::encode(element.value()));
+        }
         MobilityOption::CareOfTest(token) => {
             put(object, "care_of_keygen_token", format!("{token:016x}"));
         }

@@ -1,11 +1,15 @@
 //! Security associations: who shares which key, and the authenticators made with it.
 
 mod algorithm;
+mod cookie;
 mod key;
+mod key_agreement;
 mod mn_aaa;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use cookie::{COOKIE_LIFETIME, Claimant, Cookie, HomeAgentSecret};
 pub use key::{Key, KeyError};
+pub use key_agreement::{FIRST_AGREED_SPI, KeyPair, PublicKey, PublicKeyError};
 pub use mn_aaa::{CHAP_SPI, MnAaaChap};
 
 use subtle::ConstantTimeEq;
@@ -38,6 +42,12 @@ impl SecurityAssociation {
             algorithm: Algorithm::HmacMd5,
             key: Key::zero(),
         }
+    }
+
+    /// Whether its key was agreed on, and is good for one binding.
+    #[must_use]
+    pub const fn is_agreed(&self) -> bool {
+        self.spi >= FIRST_AGREED_SPI
     }
 
     /// The authenticator over `covered`: the octets of the message from its first one through the

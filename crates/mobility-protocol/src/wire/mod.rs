@@ -6,10 +6,12 @@
 //! decoded messages say which octets those are; nothing is ever re-serialised to be verified.
 
 mod identification;
+mod key_agreement;
 pub mod mip4;
 pub mod mip6;
 pub mod octets;
 mod registry;
 
 pub use identification::Identification;
+pub use key_agreement::KeyAgreement;
 pub use octets::{Octets, OctetsError};

@@ -5,6 +5,8 @@ use super::super::iana::GeneralizedAuthenticationSubtype;
 use super::super::{DecodeError, ExtensionType};
 use super::{Extension, Frames, RevocationSupport, UdpTunnelReply, UdpTunnelRequest};
 use crate::Identity;
+use crate::security::{Cookie, PublicKey};
+use crate::wire::KeyAgreement;
 
 /// The extensions of one message, in order.
 ///
@@ -97,6 +99,30 @@ impl Extensions {
         self.protected().iter().find_map(|extension| {
             if let Extension::UdpTunnelReply(reply) = extension {
                 Some(*reply)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The public key of the sender.
+    #[must_use]
+    pub fn key_share(&self) -> Option<PublicKey> {
+        self.protected().iter().find_map(|extension| {
+            if let Extension::KeyAgreement(KeyAgreement::KeyShare(key)) = extension {
+                Some(*key)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The cookie of the home agent.
+    #[must_use]
+    pub fn cookie(&self) -> Option<Cookie> {
+        self.protected().iter().find_map(|extension| {
+            if let Extension::KeyAgreement(KeyAgreement::Cookie(cookie)) = extension {
+                Some(*cookie)
             } else {
                 None
             }

@@ -18,7 +18,7 @@ use super::authentication::{
 use super::iana::GeneralizedAuthenticationSubtype;
 use super::{DecodeError, ExtensionType, Reader};
 use crate::Identity;
-use crate::wire::Octets;
+use crate::wire::{KeyAgreement, Octets};
 
 /// An extension of a control message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub enum Extension {
     MobileNetworkAcknowledgement(MobileNetworkAcknowledgement),
     /// Extension 151: the service asked for (RFC 5446).
     ServiceSelection(Octets<255>),
+    /// Extension 255, where it is about a key (RFC 4064).
+    KeyAgreement(KeyAgreement),
     /// Anything else that is known or may be skipped.
     Opaque(Opaque),
 }
@@ -113,6 +115,7 @@ impl Extension {
                 ExtensionType::MOBILE_NETWORK
             }
             Self::ServiceSelection(_) => ExtensionType::SERVICE_SELECTION,
+            Self::KeyAgreement(_) => ExtensionType::EXPERIMENTAL_SKIPPABLE,
             Self::Opaque(opaque) => opaque.extension_type,
         }
     }
@@ -212,6 +215,10 @@ impl Extension {
                 Self::ServiceSelection(Octets::new(frame.data).map_err(|_| "1 to 255 octets")?)
             }
             (ExtensionType::SERVICE_SELECTION, None) => return Err("1 to 255 octets"),
+            (ExtensionType::EXPERIMENTAL_SKIPPABLE, _) => match KeyAgreement::decode(frame.data) {
+                Some(element) => Self::KeyAgreement(element),
+                None => Self::opaque(frame)?,
+            },
             (ExtensionType::UDP_TUNNEL_REPLY | ExtensionType::UDP_TUNNEL_REQUEST, None) => {
                 return Err("6 octets");
             }
@@ -317,6 +324,7 @@ impl Extension {
                 put_octet(octets, extension_type, &[&acknowledgement.data()]);
             }
             Self::ServiceSelection(service) => put_octet(octets, extension_type, &[service]),
+            Self::KeyAgreement(element) => put_octet(octets, extension_type, &[&element.data()]),
             Self::Opaque(Opaque {
                 content: OpaqueContent::Octet(data),
                 ..

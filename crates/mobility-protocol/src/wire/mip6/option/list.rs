@@ -10,6 +10,8 @@ use super::{
     Authentication, BindingAuthorization, Ipv4AddressAcknowledgement, Ipv4HomeAddress,
     MobilityOption, NatDetection, NonceIndices, padding,
 };
+use crate::security::{Cookie, PublicKey};
+use crate::wire::KeyAgreement;
 use crate::{Identity, Lifetime};
 
 /// What is kept free for an authentication option and the padding before it.
@@ -155,6 +157,30 @@ impl<const START: usize> Options<START> {
         self.find(|option| {
             if let MobilityOption::NonceIndices(indices) = option {
                 Some(*indices)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The public key of the sender.
+    #[must_use]
+    pub fn key_share(&self) -> Option<PublicKey> {
+        self.find(|option| {
+            if let MobilityOption::KeyAgreement(KeyAgreement::KeyShare(key)) = option {
+                Some(*key)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// The cookie of the home agent.
+    #[must_use]
+    pub fn cookie(&self) -> Option<Cookie> {
+        self.find(|option| {
+            if let MobilityOption::KeyAgreement(KeyAgreement::Cookie(cookie)) = option {
+                Some(*cookie)
             } else {
                 None
             }

@@ -21,7 +21,7 @@ use super::{
     DecodeError, Identification, OptionType, Reader, lifetime_from_wire, lifetime_to_wire,
 };
 use crate::Lifetime;
-use crate::wire::Octets;
+use crate::wire::{KeyAgreement, Octets};
 
 /// The octets of type and length.
 const HEADER: usize = 2;
@@ -64,7 +64,9 @@ pub enum MobilityOption {
     CareOfTest(u64),
     /// Option 17 (RFC 5026).
     DnsUpdate(DnsUpdate),
-    /// Option 18 (RFC 5096).
+    /// Option 18, where it is about a key (RFC 5096).
+    KeyAgreement(KeyAgreement),
+    /// Option 18, about anything else.
     Experimental(Octets<255>),
     /// Option 19 (RFC 5094).
     Vendor(VendorOption),
@@ -118,7 +120,7 @@ impl MobilityOption {
             Self::CareOfTestInit => OptionType::CARE_OF_TEST_INIT,
             Self::CareOfTest(_) => OptionType::CARE_OF_TEST,
             Self::DnsUpdate(_) => OptionType::DNS_UPDATE,
-            Self::Experimental(_) => OptionType::EXPERIMENTAL,
+            Self::KeyAgreement(_) | Self::Experimental(_) => OptionType::EXPERIMENTAL,
             Self::Vendor(_) => OptionType::VENDOR,
             Self::ServiceSelection(_) => OptionType::SERVICE_SELECTION,
             Self::HomeNetworkPrefix(_) => OptionType::HOME_NETWORK_PREFIX,
@@ -177,7 +179,10 @@ impl MobilityOption {
             OptionType::DNS_UPDATE => {
                 Self::DnsUpdate(DnsUpdate::decode(reader).ok_or("at least 2 octets")?)
             }
-            OptionType::EXPERIMENTAL => Self::Experimental(all(frame)?),
+            OptionType::EXPERIMENTAL => match KeyAgreement::decode(frame.data) {
+                Some(element) => Self::KeyAgreement(element),
+                None => Self::Experimental(all(frame)?),
+            },
             OptionType::VENDOR => {
                 Self::Vendor(VendorOption::decode(reader).ok_or("at least 5 octets")?)
             }
@@ -238,6 +243,7 @@ impl MobilityOption {
             | Self::PermanentHomeKeygenToken(data)
             | Self::Experimental(data)
             | Self::ServiceSelection(data) => data.to_vec(),
+            Self::KeyAgreement(element) => element.data(),
             Self::CareOfTest(token) => token.to_be_bytes().to_vec(),
             Self::DnsUpdate(update) => update.data(),
             Self::Vendor(vendor) => vendor.data(),

@@ -132,6 +132,7 @@ const fn only_once(option: &MobilityOption) -> Option<OnlyOnce> {
         | MobilityOption::Signature(_)
         | MobilityOption::PermanentHomeKeygenToken(_)
         | MobilityOption::DnsUpdate(_)
+        | MobilityOption::KeyAgreement(_)
         | MobilityOption::Experimental(_)
         | MobilityOption::Vendor(_)
         | MobilityOption::ServiceSelection(_)
