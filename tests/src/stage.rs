@@ -234,7 +234,12 @@ pub fn footprint(node: &Node) -> Result<String, LabError> {
             .finish(BOUND)?
             .success()?;
         text.push_str(&format!("# {}\n", command.join(" ")));
-        for line in finished.stdout.lines() {
+        // The kernel gives a link its link-local address when it sees a carrier, some time after it is there.
+        for line in finished
+            .stdout
+            .lines()
+            .filter(|line| !line.contains("fe80:"))
+        {
             text.push_str(&without_seconds(line));
             text.push('\n');
         }
