@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::status;
+use crate::{secret, status};
 
 /// How many messages are handled before their acknowledgements are committed and sent. Larger
 /// rounds make better use of a commit, smaller ones answer sooner.
@@ -101,7 +101,14 @@ impl Daemon {
         let store = BindingStore::open(&config.state)?;
         let records = store.load()?;
 
-        let machine_config = machine_config(&config);
+        let mode = match config.security.mode {
+            SecurityMode::Open => Mode::Open {
+                secret: secret::load(&config.security.secret_file)?,
+                legacy: config.security.legacy_open,
+            },
+            SecurityMode::Authenticated => Mode::Authenticated,
+        };
+        let machine_config = machine_config(&config, mode);
         let correspondents = Arc::clone(&machine_config.correspondents);
         let mut agent = HomeAgent::new(
             machine_config,
@@ -282,7 +289,7 @@ impl Daemon {
     }
 }
 
-fn machine_config(config: &Config) -> home_agent::Config {
+fn machine_config(config: &Config, mode: Mode) -> home_agent::Config {
     home_agent::Config {
         ipv4: config.listen.ipv4,
         ipv6: config.listen.ipv6,
@@ -291,10 +298,7 @@ fn machine_config(config: &Config) -> home_agent::Config {
         hold_down: config.pool.hold_down,
         default_lifetime: config.lifetime.default,
         max_lifetime: config.lifetime.max,
-        mode: match config.security.mode {
-            SecurityMode::Open => Mode::Open,
-            SecurityMode::Authenticated => Mode::Authenticated,
-        },
+        mode,
         mobile_nodes: config
             .mobile_nodes
             .iter()

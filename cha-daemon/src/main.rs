@@ -3,6 +3,7 @@
 
 mod daemon;
 mod decode;
+mod secret;
 mod status;
 
 use clap::Parser;

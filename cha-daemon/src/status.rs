@@ -9,9 +9,9 @@ use dataplane::home_agent::{HomeAgentDataplane, Measured};
 use mobility_protocol::home_agent::{self, Event, HomeAgent};
 use mobility_protocol::{Encapsulation, HomeAddress};
 
-/// What open mode is worth in this release.
-const OPEN_MODE_WARNING: &str = "open mode authenticates nobody: its messages are protected by a published key; \
-     use mode = \"authenticated\" where mobile nodes are known";
+/// What the first form of open mode is worth.
+const LEGACY_WARNING: &str =
+    "legacy-open = true: bindings under the published key are protected from nobody";
 
 /// The state of the daemon, for `status`.
 pub(crate) fn chad(
@@ -35,6 +35,7 @@ pub(crate) fn chad(
         backend_reason: Some(dataplane.backend().reason.clone()),
         listen: config.listen.addresses().collect(),
         mode: config.security.mode.name().to_owned(),
+        public_key: agent.public_key().map(|key| key.to_string()),
         warnings: warnings(config),
         pool: agent
             .pool_usage()
@@ -58,9 +59,9 @@ pub(crate) fn chad(
 
 /// What an operator should know all the time.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
-    match config.security.mode {
-        SecurityMode::Open => vec![OPEN_MODE_WARNING.to_owned()],
-        SecurityMode::Authenticated => Vec::new(),
+    match (config.security.mode, config.security.legacy_open) {
+        (SecurityMode::Open, true) => vec![LEGACY_WARNING.to_owned()],
+        (SecurityMode::Open, false) | (SecurityMode::Authenticated, _) => Vec::new(),
     }
 }
 

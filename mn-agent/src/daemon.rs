@@ -12,8 +12,9 @@ use dataplane::FWMARK;
 use dataplane::mobile_node::MobileNodeDataplane;
 use dataplane::netlink::monitor::Changes;
 use dataplane::signalling::Signalling;
-use mobility_protocol::mobile_node::{self, Event, MAX_AGENTS, MobileNode, StoredBinding};
-use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::mobile_node::{
+    self, Credentials, Event, MAX_AGENTS, MobileNode, StoredBinding,
+};
 use mobility_protocol::{DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
 use name_relay::{Discovery, Mode, Policy, Relay, RelayConfig};
 use tokio::signal::unix::{SignalKind, signal};
@@ -181,12 +182,12 @@ impl Daemon {
                 "taking up the bindings of the last run"
             );
         }
-        let stored: Vec<(StoredBinding, SecurityAssociation)> = stored
+        let stored: Vec<(StoredBinding, Credentials)> = stored
             .into_iter()
             .map(|binding| {
                 let name = binding.names.keys().next().cloned().unwrap_or_default();
-                let association = self.association(&name, binding.agent);
-                (binding, association)
+                let credentials = self.credentials(&name, binding.agent);
+                (binding, credentials)
             })
             .collect();
         self.machine.restore(stored, Instant::now());

@@ -52,6 +52,8 @@ pub struct ChadSettings {
     pub correspondents: Vec<IpNet>,
     /// `[security] mode`: `open` or `authenticated`.
     pub mode: String,
+    /// `[security] legacy-open`.
+    pub legacy_open: bool,
     /// Who carries the packets.
     pub backend: Backend,
     /// Where the bindings are kept, if not in memory like all else of the lab.
@@ -72,6 +74,7 @@ impl ChadSettings {
             lifetime: 60,
             correspondents: vec![IpNet::from(site.address)],
             mode: "open".to_owned(),
+            legacy_open: false,
             backend: Backend::of_this_story(),
             state: None,
             more: String::new(),
@@ -114,12 +117,13 @@ impl ChadSettings {
              [listen]\n{listen}\
              [pool]\n{pool}hold-down = \"{}s\"\n\
              [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
-             [security]\nmode = \"{}\"\nlegacy-open = true\n\
+             [security]\nmode = \"{}\"\nlegacy-open = {}\n\
              [dataplane]\nbackend = \"{}\"\n\
              {correspondents}{}",
             self.hold_down * patience(),
             self.lifetime * patience(),
             self.mode,
+            self.legacy_open,
             self.backend,
             self.more
         )
@@ -545,6 +549,7 @@ mod tests {
             hold_down: 2,
             lifetime: 60,
             mode: "open".to_owned(),
+            legacy_open: false,
             backend: Backend::Userspace,
             state: None,
             more: String::new(),

@@ -14,8 +14,7 @@ use std::{
 use dataplane::signalling::Signalling;
 use mobility_protocol::{
     CareOfAddress, HomeAgentAddress, Identity, Path,
-    mobile_node::{Config, Event, MobileNode},
-    security::SecurityAssociation,
+    mobile_node::{Config, Credentials, Event, MobileNode},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Runtime;
@@ -130,10 +129,10 @@ impl Fleet {
     pub fn bind(&mut self, which: Range<usize>) -> Result<Campaign, LabError> {
         let (agent, correspondent) = (self.agent, self.correspondent);
         let begin = move |member: &mut Member, path: Path, now| {
-            let association = SecurityAssociation::open_mode();
+            let credentials = Credentials::Agreement { pinned: None };
             let machine = &mut member.machine;
             machine
-                .bind(agent, "server.example", &[correspondent], association, now)
+                .bind(agent, "server.example", &[correspondent], credentials, now)
                 .map_err(|error| LabError::Other(format!("bind: {error}")))?;
             machine.handle_path(agent, Some(path), true, now);
             Ok(())

@@ -15,7 +15,7 @@ pub struct Words {
     pub understood: &'static str,
     /// tshark: authenticated requests.
     pub requests: &'static str,
-    /// tshark: authenticated replies that accept.
+    /// tshark: authenticated replies that accept, or ask a stranger to come again.
     pub replies: &'static str,
     /// tshark: requests to release a binding.
     pub releases: &'static str,
@@ -44,9 +44,9 @@ const MOBILE_IPV4: Words = Words {
     carried: "udp.port == 434",
     understood: "mip",
     requests: "mip.type == 1 && mip.auth.spi && mip.auth.auth",
-    replies: "mip.type == 3 && mip.auth.spi && mip.auth.auth && mip.code <= 1",
+    replies: "mip.type == 3 && mip.auth.spi && mip.auth.auth && (mip.code <= 1 || mip.code == 192)",
     releases: "mip.type == 1 && mip.life == 0",
-    released: "mip.type == 3 && mip.life == 0",
+    released: "mip.type == 3 && mip.life == 0 && mip.code <= 1",
     segments: "ip.proto == 4 && tcp",
     unreachable: "icmp.type == 3 && icmp.code == 2",
 };
@@ -57,9 +57,9 @@ const MOBILE_IPV6: Words = Words {
     carried: "ipv6.nxt == 135 || udp.port == 4191",
     understood: "mip6.mhtype",
     requests: "mip6.mhtype == 5 && mip6.auth.mobility_spi && mip6.auth.auth_data",
-    replies: "mip6.mhtype == 6 && mip6.auth.mobility_spi && mip6.auth.auth_data && mip6.ba.status == 0",
+    replies: "mip6.mhtype == 6 && mip6.auth.mobility_spi && mip6.auth.auth_data && (mip6.ba.status == 0 || mip6.ba.status == 137)",
     releases: "mip6.mhtype == 5 && mip6.bu.lifetime == 0",
-    released: "mip6.mhtype == 6 && mip6.ba.lifetime == 0",
+    released: "mip6.mhtype == 6 && mip6.ba.lifetime == 0 && mip6.ba.status == 0",
     segments: "ipv6.nxt == 41 && tcp",
     unreachable: "icmpv6.type == 4 && icmpv6.code == 1",
 };

@@ -13,6 +13,7 @@ pub(crate) fn tell(story: &Story) -> Told {
             let eight = chad.pool.max_prefix_len() - 3;
             chad.pool = ipnet::IpNet::new_assert(chad.pool.addr(), eight);
             chad.hold_down = 1;
+            chad.legacy_open = true;
         },
         |_| {},
     )?;

@@ -19,8 +19,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use mobility_protocol::home_agent::{StoreChange, StoredRecord};
-use mobility_protocol::{Family, Identity};
+use mobility_protocol::Family;
+use mobility_protocol::home_agent::{Owner, StoreChange, StoredRecord};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
@@ -29,14 +29,26 @@ use redb::{
 pub const FILE_NAME: &str = "bindings.redb";
 
 /// The layout of the file. A file with a larger number is from a newer version of this program.
-/// Format 1 had no table for IPv6.
-pub const FORMAT_VERSION: u32 = 2;
+/// Format 1 had no table for IPv6, format 2 none for keys that were agreed on.
+pub const FORMAT_VERSION: u32 = 3;
 
-/// Records by identity.
+/// Records by identity or, where a key was agreed on, by its index (4 octets, big-endian) and the
+/// identity.
 type Records = TableDefinition<'static, &'static [u8], &'static [u8]>;
-const RECORDS: [(Family, Records); 2] = [
-    (Family::Ipv4, TableDefinition::new("bindings")),
-    (Family::Ipv6, TableDefinition::new("bindings-ipv6")),
+const RECORDS: [(Kind, Records); 4] = [
+    (Kind::of(Family::Ipv4), TableDefinition::new("bindings")),
+    (
+        Kind::of(Family::Ipv6),
+        TableDefinition::new("bindings-ipv6"),
+    ),
+    (
+        Kind::agreed(Family::Ipv4),
+        TableDefinition::new("bindings-agreed"),
+    ),
+    (
+        Kind::agreed(Family::Ipv6),
+        TableDefinition::new("bindings-agreed-ipv6"),
+    ),
 ];
 const PROPERTIES: TableDefinition<'_, &str, u32> = TableDefinition::new("properties");
 const VERSION: &str = "version";
@@ -49,8 +61,8 @@ pub struct BindingStore {
     path: PathBuf,
     /// Closed after a failure: the database takes no more once a write has failed.
     database: Option<Database>,
-    /// What is not on disk yet: the new record of an identity in a family, or none.
-    pending: BTreeMap<(Family, Identity), Option<Vec<u8>>>,
+    /// What is not on disk yet: the new record under a key in a table, or none.
+    pending: BTreeMap<(Kind, Vec<u8>), Option<Vec<u8>>>,
 }
 
 /// Why the store does not do what it should.
@@ -129,10 +141,10 @@ impl BindingStore {
         let read = || -> Result<Vec<Result<StoredRecord, String>>, redb::Error> {
             let transaction = database.begin_read()?;
             let mut records = Vec::new();
-            for (family, definition) in RECORDS {
+            for (kind, definition) in RECORDS {
                 for entry in transaction.open_table(definition)?.iter()? {
-                    let (identity, record) = entry?;
-                    records.push(decoded(family, identity.value(), record.value()));
+                    let (key, record) = entry?;
+                    records.push(decoded(kind, key.value(), record.value()));
                 }
             }
             Ok(records)
@@ -158,11 +170,11 @@ impl BindingStore {
             match change {
                 StoreChange::Put(record) => {
                     let octets = codec::encode(&record);
-                    let key = (record.family(), record.identity);
+                    let key = key(&record.owner(), record.family());
                     self.pending.insert(key, Some(octets));
                 }
-                StoreChange::Delete(identity, family) => {
-                    self.pending.insert((family, identity), None);
+                StoreChange::Delete(owner, family) => {
+                    self.pending.insert(key(&owner, family), None);
                 }
             }
         }
@@ -194,13 +206,13 @@ impl BindingStore {
 
     fn write(&self, database: &Database) -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
-        for (family, definition) in RECORDS {
+        for (kind, definition) in RECORDS {
             let mut table = transaction.open_table(definition)?;
-            let pending = self.pending.iter().filter(|((of, _), _)| *of == family);
-            for ((_, identity), record) in pending {
+            let pending = self.pending.iter().filter(|((of, _), _)| *of == kind);
+            for ((_, key), record) in pending {
                 match record {
-                    Some(octets) => table.insert(identity.as_bytes(), octets.as_slice())?,
-                    None => table.remove(identity.as_bytes())?,
+                    Some(octets) => table.insert(key.as_slice(), octets.as_slice())?,
+                    None => table.remove(key.as_slice())?,
                 };
             }
         }
@@ -300,13 +312,56 @@ impl BindingStore {
 }
 
 /// A record as it is, or what is wrong with it.
-fn decoded(family: Family, identity: &[u8], record: &[u8]) -> Result<StoredRecord, String> {
-    let named = |reason: String| format!("the record of {}: {reason}", identity.escape_ascii());
+fn decoded(kind: Kind, in_table: &[u8], record: &[u8]) -> Result<StoredRecord, String> {
+    let named = |reason: String| format!("the record of {}: {reason}", in_table.escape_ascii());
+    let identity = in_table.get(kind.index_length()..).unwrap_or_default();
     let record = codec::decode(identity, record).map_err(|error| named(error.to_string()))?;
-    match record.family() == family {
+    match key(&record.owner(), record.family()) == (kind, in_table.to_vec()) {
         true => Ok(record),
-        false => Err(named("it is in the table of the other family".to_owned())),
+        false => Err(named("it is in the wrong place".to_owned())),
     }
+}
+
+/// Which records are in one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    family: Family,
+    agreed: bool,
+}
+
+impl Kind {
+    const fn of(family: Family) -> Self {
+        Self {
+            family,
+            agreed: false,
+        }
+    }
+
+    const fn agreed(family: Family) -> Self {
+        Self {
+            family,
+            agreed: true,
+        }
+    }
+
+    /// The octets before the identity.
+    const fn index_length(self) -> usize {
+        match self.agreed {
+            true => size_of::<u32>(),
+            false => 0,
+        }
+    }
+}
+
+/// Where the record of an owner is.
+fn key(owner: &Owner, family: Family) -> (Kind, Vec<u8>) {
+    let kind = match owner.agreed {
+        Some(_) => Kind::agreed(family),
+        None => Kind::of(family),
+    };
+    let index = owner.agreed.map(u32::to_be_bytes);
+    let index = index.as_ref().map_or(&[][..], |index| index);
+    (kind, [index, owner.identity.as_bytes()].concat())
 }
 
 /// What is pending holds keys: its number is all that is shown.

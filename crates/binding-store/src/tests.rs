@@ -7,7 +7,7 @@ use mobility_protocol::home_agent::StoredLease;
 use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
 use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip6::SequenceNumber;
-use mobility_protocol::{Stamp, Transport};
+use mobility_protocol::{Identity, Stamp, Transport};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -99,11 +99,11 @@ fn an_identity_has_a_record_in_each_family() {
         [record(1), record(2), record_of_ipv6(1)]
     );
     store
-        .commit([StoreChange::Delete(record(1).identity, Family::Ipv4)])
+        .commit([StoreChange::Delete(record(1).owner(), Family::Ipv4)])
         .unwrap();
     assert_eq!(store.load().unwrap(), [record(2), record_of_ipv6(1)]);
     store
-        .commit([StoreChange::Delete(record(1).identity, Family::Ipv6)])
+        .commit([StoreChange::Delete(record(1).owner(), Family::Ipv6)])
         .unwrap();
     assert_eq!(store.load().unwrap(), [record(2)]);
 }
@@ -160,7 +160,7 @@ fn what_was_committed_is_there_after_a_restart() {
     store
         .commit([
             StoreChange::Put(released.clone()),
-            StoreChange::Delete(record(8).identity, Family::Ipv4),
+            StoreChange::Delete(record(8).owner(), Family::Ipv4),
         ])
         .unwrap();
     drop(store);
@@ -175,7 +175,7 @@ fn a_commit_of_nothing_does_nothing() {
     let scratch = Scratch::new();
     let mut store = scratch.open();
     store
-        .commit([StoreChange::Delete(record(1).identity, Family::Ipv4)])
+        .commit([StoreChange::Delete(record(1).owner(), Family::Ipv4)])
         .unwrap();
     store.commit([]).unwrap();
     assert_eq!(store.pending(), 0);
@@ -269,10 +269,10 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
     for _ in 0..2 {
         let error = BindingStore::open(&scratch.0).unwrap_err();
         assert!(
-            matches!(error, StoreError::Newer { found: 3, .. }),
+            matches!(error, StoreError::Newer { found: 4, .. }),
             "{error:?}"
         );
-        assert!(error.to_string().contains("format 3"), "{error}");
+        assert!(error.to_string().contains("format 4"), "{error}");
     }
 }
 
@@ -402,7 +402,7 @@ fn fill(directory: &Path) {
         assert_eq!(store.pending(), 1000 * (attempt as usize + 1));
     }
     store
-        .commit([StoreChange::Delete(record(3).identity, Family::Ipv4)])
+        .commit([StoreChange::Delete(record(3).owner(), Family::Ipv4)])
         .unwrap_err();
 
     fs::remove_file(&ballast).unwrap();

@@ -30,6 +30,9 @@ pub fn chad(status: &ChadStatus, width: usize) -> String {
         listen.join(" and "),
         status.mode
     ));
+    if let Some(key) = &status.public_key {
+        text.push_str(&format!("public key {key}\n"));
+    }
     warnings(&mut text, &status.warnings);
     section(
         &mut text,

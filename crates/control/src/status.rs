@@ -24,6 +24,9 @@ pub struct ChadStatus {
     pub listen: Vec<IpAddr>,
     /// `open` or `authenticated`.
     pub mode: String,
+    /// What mobile nodes may know the home agent by, in open mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
     /// What an operator should know all the time, for example that open mode proves nothing.
     #[serde(default)]
     pub warnings: Vec<String>,

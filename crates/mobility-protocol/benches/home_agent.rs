@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{Config, HomeAgent, Mode};
-use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::security::{HomeAgentSecret, SecurityAssociation};
 use mobility_protocol::wire::mip4::{
     Extension, Extensions, Identification, RegistrationRequest, RequestFlags,
 };
@@ -76,7 +76,10 @@ fn home_agent(now: Instant) -> HomeAgent {
         hold_down: Duration::from_secs(240),
         default_lifetime: Duration::from_secs(600),
         max_lifetime: Duration::from_secs(3600),
-        mode: Mode::Open,
+        mode: Mode::Open {
+            secret: HomeAgentSecret::from_seed(&[9; 32]),
+            legacy: true,
+        },
         mobile_nodes: vec![],
         correspondents: Arc::from([net("198.51.100.0/24")]),
         replay_window: Duration::from_secs(7),

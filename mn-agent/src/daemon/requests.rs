@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use control::server::Asked;
 use control::{Reply, Request};
-use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::mobile_node::Credentials;
 use mobility_protocol::{Family, HomeAgentAddress};
 use name_relay::{DiscoverError, Discovery, Found};
 use tokio::sync::{mpsc, oneshot};
@@ -77,11 +77,11 @@ impl Daemon {
         if !self.dataplane.carries(family) {
             return wanted.failed(format_args!("{family} isn't carried here"));
         }
-        let association = self.association(name, agent);
+        let credentials = self.credentials(name, agent);
         let now = Instant::now();
         match self
             .machine
-            .bind(agent, name, correspondents, association, now)
+            .bind(agent, name, correspondents, credentials, now)
         {
             Ok(()) => {
                 self.waiting.add(agent, wanted);
@@ -95,11 +95,12 @@ impl Daemon {
         }
     }
 
-    pub(super) fn association(&self, name: &str, agent: HomeAgentAddress) -> SecurityAssociation {
-        self.config
-            .association(&format!("cha.{name}"), agent.ip())
-            .cloned()
-            .unwrap_or_else(SecurityAssociation::open_mode)
+    pub(super) fn credentials(&self, name: &str, agent: HomeAgentAddress) -> Credentials {
+        let configured = self.config.association(&format!("cha.{name}"), agent.ip());
+        match configured {
+            Some(association) => association.clone().into(),
+            None => Credentials::Agreement { pinned: None },
+        }
     }
 
     pub(super) fn answer(&mut self, asked: Asked) {

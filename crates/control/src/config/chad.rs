@@ -114,12 +114,14 @@ pub struct LifetimeLimits {
 }
 
 /// Who may register.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Security {
     /// Open to everybody or to configured mobile nodes alone.
     pub mode: SecurityMode,
-    /// Accept the unprotected first form. In this release open mode has no other.
+    /// Accept the unprotected first form too.
     pub legacy_open: bool,
+    /// Where the secret of open mode is kept; made at the first start.
+    pub secret_file: PathBuf,
 }
 
 /// Who may register.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::SignedDuration;
 use mobility_protocol::Identity;
-use mobility_protocol::security::{Algorithm, OPEN_MODE_SPI};
+use mobility_protocol::security::{Algorithm, FIRST_AGREED_SPI, OPEN_MODE_SPI};
 use toml::de::DeValue;
 
 use super::BackendChoice;
@@ -295,7 +295,7 @@ pub(super) fn identity(value: &DeValue<'_>) -> Parsed<Identity> {
         .map_err(|error| Complaint::new(error.to_string(), "write: \"laptop@example.org\""))
 }
 
-/// Neither reserved (RFC 5944, section 1.6: 0 to 255) nor the one that means open mode.
+/// Neither reserved (RFC 5944, section 1.6: 0 to 255) nor one that means open mode.
 pub(super) fn spi(value: &DeValue<'_>) -> Parsed<u32> {
     const FIRST: u32 = 256;
     let help = format!("write the number both ends agreed on, {FIRST} or above, without quotes");
@@ -311,6 +311,10 @@ pub(super) fn spi(value: &DeValue<'_>) -> Parsed<u32> {
     {
         Some(OPEN_MODE_SPI) => Err(Complaint::new(
             format!("{number} means open mode and has no secret"),
+            help,
+        )),
+        Some(FIRST_AGREED_SPI..) => Err(Complaint::new(
+            format!("{number} is kept for keys that are agreed on: {FIRST_AGREED_SPI} and above"),
             help,
         )),
         Some(spi @ FIRST..) => Ok(spi),

@@ -11,7 +11,9 @@ use super::per_family::PerFamily;
 use super::pools::Pools;
 use crate::binding::is_host_address;
 use crate::pool::{LONGEST_HOLD_DOWN, Pool, PoolConfig, PoolError};
-use crate::security::{FIRST_SPI, OPEN_MODE_SPI, SecurityAssociation};
+use crate::security::{
+    FIRST_AGREED_SPI, FIRST_SPI, HomeAgentSecret, OPEN_MODE_SPI, PublicKey, SecurityAssociation,
+};
 use crate::{Family, HomeAddress, HomeAgentAddress, Identity, Lifetime};
 
 /// The longest lifetime granted: what the signalling of both families can say. One second more
@@ -51,10 +53,15 @@ pub struct Config {
 }
 
 /// Who gets a binding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Mode {
-    /// Anybody. Who has no key of their own uses [`SecurityAssociation::open_mode`].
-    Open,
+    /// Anybody. Who is not configured agrees on a key for the binding.
+    Open {
+        /// What keys are agreed with, and strangers recognised by.
+        secret: HomeAgentSecret,
+        /// Whether [`SecurityAssociation::open_mode`] is a way, too: it protects from nobody.
+        legacy: bool,
+    },
     /// Only the configured mobile nodes.
     Authenticated,
 }
@@ -104,7 +111,7 @@ pub enum ConfigError {
     DuplicateAddress(IpAddr),
     /// An index the protocol or the open mode has taken.
     #[error(
-        "the mobile node {identity} can't have the SPI {spi}: 0 to 255 and {OPEN_MODE_SPI} are reserved"
+        "the mobile node {identity} can't have the SPI {spi}: 0 to 255, {OPEN_MODE_SPI} and those from {FIRST_AGREED_SPI} on are reserved"
     )]
     Spi {
         /// Whose.
@@ -132,7 +139,8 @@ pub(super) struct Policy {
     pub(super) replay_window: Duration,
     pub(super) correspondents: PerFamily<Arc<[IpNet]>>,
     known: BTreeMap<Identity, Known>,
-    open: Option<Arc<SecurityAssociation>>,
+    agreement: Option<HomeAgentSecret>,
+    legacy: Option<Arc<SecurityAssociation>>,
 }
 
 impl Policy {
@@ -173,6 +181,10 @@ impl Policy {
             config.hold_down,
             seed,
         )?;
+        let (agreement, legacy) = match config.mode {
+            Mode::Open { secret, legacy } => (Some(secret), legacy),
+            Mode::Authenticated => (None, false),
+        };
         let policy = Self {
             ipv4: config.ipv4,
             ipv6: config.ipv6,
@@ -185,10 +197,8 @@ impl Policy {
                 ipv6: of_family(&config.correspondents, Family::Ipv6),
             },
             known,
-            open: match config.mode {
-                Mode::Open => Some(Arc::new(SecurityAssociation::open_mode())),
-                Mode::Authenticated => None,
-            },
+            agreement,
+            legacy: legacy.then(|| Arc::new(SecurityAssociation::open_mode())),
         };
         Ok((policy, pools))
     }
@@ -210,9 +220,21 @@ impl Policy {
     ) -> Option<&Arc<SecurityAssociation>> {
         let association = match self.known.get(identity) {
             Some(known) => &known.association,
-            None => self.open.as_ref()?,
+            None => self.legacy.as_ref()?,
         };
         (association.spi == spi).then_some(association)
+    }
+
+    /// What this identity may agree on a key with. A configured one has its key.
+    pub(super) fn agreement(&self, identity: &Identity) -> Option<&HomeAgentSecret> {
+        match self.known.contains_key(identity) {
+            true => None,
+            false => self.agreement.as_ref(),
+        }
+    }
+
+    pub(super) fn public_key(&self) -> Option<PublicKey> {
+        self.agreement.as_ref().map(HomeAgentSecret::public)
     }
 
     /// The home address of this family that is always and only this identity's.
@@ -318,7 +340,7 @@ fn known(mobile_nodes: Vec<MobileNodeConfig>) -> Result<KnownNodes, ConfigError>
     } in mobile_nodes
     {
         let spi = association.spi;
-        if spi < FIRST_SPI || spi == OPEN_MODE_SPI {
+        if spi < FIRST_SPI || spi == OPEN_MODE_SPI || spi >= FIRST_AGREED_SPI {
             return Err(ConfigError::Spi { identity, spi });
         }
         if let Some(address) = address

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{mip4, mip6};
 
+/// The counter of requests that were answered with a cookie and left no trace.
+const CHALLENGES: &str = "challenges";
+
 /// Why a datagram was dropped without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DropReason {
@@ -29,6 +32,10 @@ pub(super) enum DropReason {
     MissingIdentity,
     /// This identity has no association under this SPI.
     UnknownAssociation,
+    /// Nobody vouches for it: the published key is not accepted without a key share.
+    Unprotected,
+    /// An answer would be larger than what it answers, to somebody who proved nothing.
+    TooShort,
     /// The authenticator is not the one the association makes. In IPv4 there is no answer: it would
     /// need a valid authenticator of our own and tell a stranger more than the mobile node, which
     /// drops it if it has another key. In IPv6 RFC 4285 has one, at a bounded rate.
@@ -36,7 +43,7 @@ pub(super) enum DropReason {
 }
 
 impl DropReason {
-    const NAMED: [(&'static str, Self); 10] = [
+    const NAMED: [(&'static str, Self); 12] = [
         ("drop_family_not_served", Self::FamilyNotServed),
         ("drop_unexpected_destination", Self::UnexpectedDestination),
         ("drop_invalid_source", Self::InvalidSource),
@@ -46,6 +53,8 @@ impl DropReason {
         ("drop_unknown_foreign_agent", Self::UnknownForeignAgent),
         ("drop_missing_identity", Self::MissingIdentity),
         ("drop_unknown_association", Self::UnknownAssociation),
+        ("drop_unprotected", Self::Unprotected),
+        ("drop_too_short", Self::TooShort),
         ("drop_authentication_failed", Self::AuthenticationFailed),
     ];
 }
@@ -83,7 +92,7 @@ impl Counters {
             .chain(mip4::counters())
             .chain(mip6::counters())
             .chain(UNDECODABLE.iter().map(|(name, _)| *name));
-        Self(names.map(|name| (name, 0)).collect())
+        Self(names.chain([CHALLENGES]).map(|name| (name, 0)).collect())
     }
 
     pub(super) fn dropped(&mut self, reason: DropReason) {
@@ -99,6 +108,11 @@ impl Counters {
                 .map(|(name, _)| *name)
         };
         self.count(name.unwrap_or("drop_other"));
+    }
+
+    /// Somebody was asked to prove that answers reach him.
+    pub(super) fn challenged(&mut self) {
+        self.count(CHALLENGES);
     }
 
     /// An answer left, of which this is the counter.

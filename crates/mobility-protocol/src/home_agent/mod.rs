@@ -59,6 +59,7 @@
 //! is taken for the time with this mobile node: it is told so by code 133 or status 144, and neither
 //! is it locked out until our clock catches up, nor is anything accepted twice.
 
+mod acquaintance;
 mod budget;
 mod clock;
 mod config;
@@ -80,18 +81,19 @@ mod tests;
 
 pub use config::{Config, ConfigError, LONGEST_LIFETIME, MobileNodeConfig, Mode};
 pub use event::{BindingState, BindingView, Event};
-pub use record::{RestoreSummary, StoreChange, StoredLease, StoredRecord};
+pub use record::{Owner, RestoreSummary, StoreChange, StoredLease, StoredRecord};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::pool::PoolUsage;
-use crate::security::OPEN_MODE_SPI;
+use crate::security::{OPEN_MODE_SPI, PublicKey};
 use crate::{
     CareOfAddress, Datagram, DataplaneChange, Encapsulation, Transmit, Tunnel, TunnelEndpoints,
 };
 
+use acquaintance::Directory;
 use budget::Budget;
 use clock::Clock;
 use config::Policy;
@@ -163,7 +165,12 @@ impl HomeAgent {
     /// Takes a datagram that arrived on our port. Anybody may have sent it.
     pub fn handle_input(&mut self, datagram: Datagram<'_>, now: Instant) {
         self.handle_timeout(now);
-        match signalling::open(&self.policy, &self.pools, &datagram) {
+        let directory = Directory {
+            policy: &self.policy,
+            table: &self.table,
+            unix_time: self.clock.unix_time(now),
+        };
+        match signalling::open(directory, &self.pools, &datagram) {
             Ok((update, envelope)) => {
                 let acknowledgement = self.acknowledge(&update, now);
                 let answer = envelope.answer(&update, &acknowledgement);
@@ -177,7 +184,11 @@ impl HomeAgent {
                 }
                 self.transmits.push_back(answer.transmit);
             }
-            Err(Rejected { reason, answer }) => {
+            Err(Rejected::Challenged(answer)) => {
+                self.counters.challenged();
+                self.transmits.push_back(answer);
+            }
+            Err(Rejected::Dropped { reason, answer }) => {
                 self.counters.dropped(reason);
                 if let Some(answer) = answer
                     && self.errors.spend(now)
@@ -205,7 +216,7 @@ impl HomeAgent {
                     if let Some(node) = self.table.remove(slot) {
                         let family = node.family();
                         self.changes
-                            .push_back(StoreChange::Delete(node.identity, family));
+                            .push_back(StoreChange::Delete(node.owner(), family));
                     }
                 }
                 None => {}
@@ -279,9 +290,16 @@ impl HomeAgent {
                     true => BindingState::Moving,
                     false => BindingState::Active,
                 },
-                authenticated: node.association.spi != OPEN_MODE_SPI,
+                authenticated: !node.association.is_agreed()
+                    && node.association.spi != OPEN_MODE_SPI,
             })
         })
+    }
+
+    /// What strangers know this home agent by, where they are served.
+    #[must_use]
+    pub fn public_key(&self) -> Option<PublicKey> {
+        self.policy.public_key()
     }
 
     /// How much of each pool prefix is lent or held down, those of IPv4 first.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::security::SecurityAssociation;
 use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
 
-/// What the store holds of a mobile node, under its identity and the family of its home address.
+/// What the store holds of a mobile node, under its owner and the family of its home address.
 /// Times are Unix times: the clock of the
 /// process that wrote it means nothing to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Whose it is; with the family of the home address, the key of the record.
+    /// How the mobile node names itself.
     pub identity: Identity,
     /// What the mobile node authenticates with.
     pub association: Arc<SecurityAssociation>,
@@ -22,12 +22,39 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::new(self.identity.clone(), &self.association)
+    }
+
     /// The family of the home address. An identity has one record for each.
     #[must_use]
     pub const fn family(&self) -> Family {
         let (StoredLease::Bound { home_address, .. } | StoredLease::Released { home_address, .. }) =
             self.lease;
         home_address.family()
+    }
+}
+
+/// Whose a binding is: an identity's, and where anybody may name himself as he likes, the one's who
+/// agreed on its key under that name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// How the mobile node names itself.
+    pub identity: Identity,
+    /// The index of the key that was agreed on; `None` where the identity has a key or needs none.
+    pub agreed: Option<u32>,
+}
+
+impl Owner {
+    /// Who has this name and this association.
+    #[must_use]
+    pub fn new(identity: Identity, association: &SecurityAssociation) -> Self {
+        Self {
+            identity,
+            agreed: association.is_agreed().then_some(association.spi),
+        }
     }
 }
 
@@ -59,22 +86,22 @@ pub enum StoredLease {
     },
 }
 
-/// A change to the store. Several for one identity and family replace one another.
+/// A change to the store. Several for one owner and family replace one another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreChange {
-    /// Keep this record in place of the one of the same identity and family.
+    /// Keep this record in place of the one of the same owner and family.
     Put(StoredRecord),
-    /// Keep nothing under this identity and family. None there is no error.
-    Delete(Identity, Family),
+    /// Keep nothing under this owner and family. None there is no error.
+    Delete(Owner, Family),
 }
 
 impl StoreChange {
     /// Whose record changes.
     #[must_use]
-    pub const fn identity(&self) -> &Identity {
+    pub fn owner(&self) -> Owner {
         match self {
-            Self::Put(record) => &record.identity,
-            Self::Delete(identity, _) => identity,
+            Self::Put(record) => record.owner(),
+            Self::Delete(owner, _) => owner.clone(),
         }
     }
 

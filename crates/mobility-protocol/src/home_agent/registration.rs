@@ -6,7 +6,7 @@ use super::counters::Life;
 use super::freshness::{Freshness, Time};
 use super::message::{Acknowledgement, BindingUpdate, Denial, Reason};
 use super::table::{Binding, Lease, MobileNode, Slot, seconds};
-use super::{Event, HomeAgent, REMEMBERED};
+use super::{Event, HomeAgent, Owner, REMEMBERED};
 use crate::{HomeAddress, Lifetime};
 
 /// What was granted: how much of the lifetime there is, for which home address.
@@ -14,7 +14,8 @@ type Granted = (Lifetime, HomeAddress);
 
 impl HomeAgent {
     pub(super) fn acknowledge(&mut self, update: &BindingUpdate, now: Instant) -> Acknowledgement {
-        let slot = self.table.find(&update.identity, update.family());
+        let owner = Owner::new(update.identity.clone(), &update.association);
+        let slot = self.table.find(&owner, update.family());
         let last = slot
             .and_then(|slot| self.table.get(slot))
             .map(|node| node.last)

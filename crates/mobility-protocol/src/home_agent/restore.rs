@@ -62,11 +62,11 @@ impl HomeAgent {
     fn forget(&mut self, record: StoredRecord) {
         let family = record.family();
         self.changes
-            .push_back(StoreChange::Delete(record.identity, family));
+            .push_back(StoreChange::Delete(record.owner(), family));
     }
 
     fn fate(&mut self, record: &StoredRecord, now: Instant) -> Fate {
-        if self.table.find(&record.identity, record.family()).is_some() {
+        if self.table.find(&record.owner(), record.family()).is_some() {
             return Fate::Discarded;
         }
         let allowed = self.allows(record);
@@ -159,15 +159,19 @@ impl HomeAgent {
     fn allows(&self, record: &StoredRecord) -> bool {
         let (StoredLease::Bound { home_address, .. } | StoredLease::Released { home_address, .. }) =
             record.lease;
-        let association = self
-            .policy
-            .association(&record.identity, record.association.spi);
+        let has_key = match record.association.is_agreed() {
+            true => self.policy.agreement(&record.identity).is_some(),
+            false => {
+                let spi = record.association.spi;
+                self.policy.association(&record.identity, spi) == Some(&record.association)
+            }
+        };
         let fixed = self.policy.fixed_address(&record.identity, record.family());
         let its_own = match self.pools.is_fixed(home_address) {
             true => fixed == Some(home_address),
             false => fixed.is_none(),
         };
-        its_own && association == Some(&record.association)
+        its_own && has_key
     }
 
     fn adopt(&mut self, record: StoredRecord, lease: Lease) -> Option<Slot> {

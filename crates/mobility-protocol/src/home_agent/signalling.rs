@@ -1,6 +1,6 @@
 //! Which of the two signalling protocols a datagram is of, and that it is answered in kind.
 
-use super::config::Policy;
+use super::acquaintance::Directory;
 use super::counters::DropReason;
 use super::message::{Acknowledgement, Answer, BindingUpdate};
 use super::pools::Pools;
@@ -14,16 +14,21 @@ pub(super) enum Envelope {
     Mip6(mip6::Envelope),
 }
 
-/// Why a datagram has no effect, and what its sender is told in spite of that.
+/// A datagram that has no effect.
 #[derive(Debug)]
-pub(super) struct Rejected {
-    pub(super) reason: DropReason,
-    pub(super) answer: Option<Transmit>,
+pub(super) enum Rejected {
+    /// Why not, and what its sender may be told in spite of that.
+    Dropped {
+        reason: DropReason,
+        answer: Option<Transmit>,
+    },
+    /// It is to be sent again, with what this says.
+    Challenged(Transmit),
 }
 
 impl From<DropReason> for Rejected {
     fn from(reason: DropReason) -> Self {
-        Self {
+        Self::Dropped {
             reason,
             answer: None,
         }
@@ -32,17 +37,17 @@ impl From<DropReason> for Rejected {
 
 /// The Binding Update in this datagram, and how it is to be answered.
 pub(super) fn open(
-    policy: &Policy,
+    directory: Directory<'_>,
     pools: &Pools,
     datagram: &Datagram<'_>,
 ) -> Result<(BindingUpdate, Envelope), Rejected> {
     match Family::of(datagram.source) {
         Family::Ipv4 => {
-            let (update, envelope) = mip4::open(policy, pools, datagram)?;
+            let (update, envelope) = mip4::open(directory, pools, datagram)?;
             Ok((update, Envelope::Mip4(envelope)))
         }
         Family::Ipv6 => {
-            let (update, envelope) = mip6::open(policy, pools, datagram)?;
+            let (update, envelope) = mip6::open(directory, pools, datagram)?;
             Ok((update, Envelope::Mip6(envelope)))
         }
     }

@@ -1,4 +1,4 @@
-//! The mobile nodes a home agent knows, found by identity and by their next deadline.
+//! The mobile nodes a home agent knows, found by owner and by their next deadline.
 //!
 //! Built for a million of them: nodes lie side by side in slots, and a deadline that moves away, as
 //! it does with each refresh, costs nothing until the old one comes.
@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Owner;
 use super::per_family::PerFamily;
 use crate::security::SecurityAssociation;
 use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
@@ -71,7 +72,11 @@ impl MobileNode {
         }
     }
 
-    /// Which of the two its identity may have this is.
+    pub(super) fn owner(&self) -> Owner {
+        Owner::new(self.identity.clone(), &self.association)
+    }
+
+    /// Which of the two its owner may have this is.
     pub(super) const fn family(&self) -> Family {
         self.lease.home_address().family()
     }
@@ -105,13 +110,13 @@ pub(super) struct Table {
     nodes: Vec<Option<MobileNode>>,
     vacant: Vec<Slot>,
     /// Only ever looked up: the order of a hash map reaches nothing.
-    by_identity: PerFamily<HashMap<Identity, Slot>>,
+    by_owner: PerFamily<HashMap<Owner, Slot>>,
     deadlines: BTreeSet<(Instant, Slot)>,
 }
 
 impl Table {
     pub(super) fn len(&self) -> usize {
-        self.by_identity.iter().map(HashMap::len).sum()
+        self.by_owner.iter().map(HashMap::len).sum()
     }
 
     /// One past the last slot there may be a node in.
@@ -119,8 +124,8 @@ impl Table {
         self.nodes.len()
     }
 
-    pub(super) fn find(&self, identity: &Identity, family: Family) -> Option<Slot> {
-        self.by_identity.of(family).get(identity).copied()
+    pub(super) fn find(&self, owner: &Owner, family: Family) -> Option<Slot> {
+        self.by_owner.of(family).get(owner).copied()
     }
 
     pub(super) fn get(&self, slot: Slot) -> Option<&MobileNode> {
@@ -140,7 +145,7 @@ impl Table {
             .filter_map(|(node, number)| Some((Slot(number), node.as_ref()?)))
     }
 
-    /// A node of an identity that is not there yet in its family; `None` if no slot is left.
+    /// A node of an owner that is not there yet in its family; `None` if no slot is left.
     pub(super) fn insert(&mut self, node: MobileNode) -> Option<Slot> {
         let slot = match self.vacant.pop() {
             Some(slot) => slot,
@@ -150,9 +155,9 @@ impl Table {
                 slot
             }
         };
-        self.by_identity
+        self.by_owner
             .of_mut(node.family())
-            .insert(node.identity.clone(), slot);
+            .insert(node.owner(), slot);
         *self.nodes.get_mut(index(slot))? = Some(node);
         self.schedule(slot);
         Some(slot)
@@ -169,9 +174,7 @@ impl Table {
 
     pub(super) fn remove(&mut self, slot: Slot) -> Option<MobileNode> {
         let node = self.nodes.get_mut(index(slot))?.take()?;
-        self.by_identity
-            .of_mut(node.family())
-            .remove(&node.identity);
+        self.by_owner.of_mut(node.family()).remove(&node.owner());
         if let Some(scheduled) = node.scheduled {
             self.deadlines.remove(&(scheduled, slot));
         }

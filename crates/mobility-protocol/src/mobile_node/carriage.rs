@@ -87,7 +87,8 @@ impl Entry {
         attempt.sent(context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
-        let stamp = context.next_stamp(signalling::dating(family, &self.association));
+        let association = self.authority.association();
+        let stamp = context.next_stamp(signalling::dating(family, &association));
         let update = BindingUpdate {
             identity: &context.config.identity,
             home_address,
@@ -102,8 +103,9 @@ impl Entry {
             },
             stamp,
             transport,
+            elements: self.authority.elements(purpose),
         };
-        let Some(payload) = signalling::encode(&update, &self.association) else {
+        let Some(payload) = signalling::encode(&update, &association) else {
             return;
         };
         context.memory.pace.sent(context.now);

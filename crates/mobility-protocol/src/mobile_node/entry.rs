@@ -11,10 +11,10 @@ use super::attempt::{Attempt, Outstanding, Purpose};
 use super::carriage::collect_correspondents;
 use super::config::{Config, Usage};
 use super::context::Context;
+use super::credentials::Authority;
 use super::event::Event;
 use super::transitions::Input;
 use super::usage::{Demand, PathTracker, UseTracker};
-use crate::security::SecurityAssociation;
 use crate::{CareOfAddress, HomeAddress, HomeAgentAddress, Path};
 
 /// Due timers one call works off; more than any state has.
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) agent: HomeAgentAddress,
     /// Where messages go: the agent, or where it sent us (code 136).
     pub(super) signalling: IpAddr,
-    pub(super) association: SecurityAssociation,
+    pub(super) authority: Authority,
     pub(super) names: BTreeMap<String, BTreeSet<IpAddr>>,
     pub(super) correspondents: Arc<[IpNet]>,
     /// What the kernel would use.
@@ -114,13 +114,13 @@ pub(super) enum State {
 impl Entry {
     pub(super) fn new(
         agent: HomeAgentAddress,
-        association: SecurityAssociation,
+        authority: Authority,
         context: &Context<'_>,
     ) -> Self {
         Self {
             agent,
             signalling: agent.ip(),
-            association,
+            authority,
             names: BTreeMap::new(),
             correspondents: Arc::default(),
             preferred: None,
@@ -145,12 +145,12 @@ impl Entry {
     pub(super) fn resume(
         agent: HomeAgentAddress,
         signalling: IpAddr,
-        association: SecurityAssociation,
+        authority: Authority,
         names: BTreeMap<String, BTreeSet<IpAddr>>,
         binding: Established,
         context: &mut Context<'_>,
     ) -> Self {
-        let mut entry = Self::new(agent, association, context);
+        let mut entry = Self::new(agent, authority, context);
         entry.signalling = signalling;
         entry.names = names;
         entry.correspondents = collect_correspondents(&entry.names);

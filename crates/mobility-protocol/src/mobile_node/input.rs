@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::MobileNode;
 use super::attempt::Purpose;
+use super::credentials::Challenged;
 use super::entry::Entry;
 use super::signalling::{self, Acknowledgement, Hint, Message, Verdict};
 use super::status::Drop;
@@ -73,8 +74,9 @@ impl MobileNode {
             .find_map(|entry| Some((entry, entry.outstanding.find(tie)?)))
             .ok_or(Drop::UnmatchedIdentification)?;
         let agent = entry.agent;
-        let verdict =
-            acknowledgement.verify(&entry.association, &self.config.identity, &request)?;
+        let verdict = entry
+            .authority
+            .verify(acknowledgement, &self.config.identity, &request)?;
         let input = match verdict {
             Verdict::Accepted {
                 lifetime,
@@ -124,6 +126,20 @@ impl MobileNode {
                 }
                 Input::Redirected(request, right)
             }
+            Verdict::Challenged(_) if !latest => return Err(Drop::StaleReply),
+            Verdict::Challenged(challenge) => {
+                let source = datagram.source;
+                let identity = &self.config.identity;
+                let entry = self.entries.get_mut(&agent);
+                let entry = entry.ok_or(Drop::UnexpectedMessage)?;
+                match entry.authority.challenged(challenge, source, identity)? {
+                    Challenged::Answerable => Input::TryAgain(request),
+                    Challenged::NewHomeAgent if request.purpose == Purpose::First => {
+                        Input::TryAgain(request)
+                    }
+                    Challenged::NewHomeAgent => Input::Disowned(request, challenge.refusal),
+                }
+            }
             Verdict::Disowned(refusal) => Input::Disowned(request, refusal),
             Verdict::Refused(refusal) => Input::Refused(request, refusal),
         };
@@ -146,11 +162,17 @@ impl MobileNode {
                         memory.clock.accept(timestamp);
                     }
                 }
-                Verdict::WrongHomeAgent { .. } | Verdict::Disowned(_) | Verdict::Refused(_) => {}
+                Verdict::WrongHomeAgent { .. }
+                | Verdict::Disowned(_)
+                | Verdict::Refused(_)
+                | Verdict::Challenged(_) => {}
             }
         }
         self.with_entry(agent, now, |entry, context| {
             entry.outstanding.remove(request.stamp);
+            if matches!(verdict, Verdict::Accepted { .. }) {
+                entry.authority.accepted();
+            }
             if let Some(attempt) = entry.attempt_mut() {
                 attempt.heard();
             }

@@ -42,6 +42,7 @@ mod carriage;
 mod clock;
 mod config;
 mod context;
+mod credentials;
 mod entry;
 mod event;
 mod input;
@@ -62,16 +63,17 @@ use rand_core::SeedableRng;
 
 use clock::{Step, WallClock};
 use context::{Context, Memory, Outbox};
+use credentials::Authority;
 use entry::{Entry, State};
 use transitions::Input;
 
 pub use crate::Refusal;
 pub use config::{Config, MAX_AGENTS, MAX_CORRESPONDENTS, MAX_NAMES, Usage};
+pub use credentials::{Credentials, StoredAgreement};
 pub use event::{BindError, Event, FailureReason, LossReason};
 pub use snapshot::StoredBinding;
 pub use status::{BindingState, BindingView};
 
-use crate::security::SecurityAssociation;
 use crate::{Datagram, Family, HomeAddress, HomeAgentAddress, Path, Transmit};
 
 /// The longest identity the option of Mobile IPv6 has room for (RFC 4283, section 3).
@@ -112,8 +114,8 @@ impl MobileNode {
     /// correspondents add up. Follow it with [`MobileNode::handle_path`].
     ///
     /// It is answered by [`Event::Active`] or [`Event::Failed`], at once where the answer is known:
-    /// because the binding stands, or because the agent failed a short while ago. `association`
-    /// counts when the binding begins; a binding that stands keeps its own.
+    /// because the binding stands, or because the agent failed a short while ago. `credentials`
+    /// count when the binding begins; a binding that stands keeps its own.
     ///
     /// # Errors
     /// [`BindError`] says why nothing was begun or changed.
@@ -122,7 +124,7 @@ impl MobileNode {
         agent: HomeAgentAddress,
         name: &str,
         correspondents: &[IpAddr],
-        association: SecurityAssociation,
+        credentials: impl Into<Credentials>,
         now: Instant,
     ) -> Result<(), BindError> {
         let correspondents = self.check_bind(agent, name, correspondents)?;
@@ -138,7 +140,8 @@ impl MobileNode {
         self.remember(agent, now);
         if !self.entries.contains_key(&agent) {
             self.with_context(agent, now, |entries, context| {
-                entries.insert(agent, Entry::new(agent, association, context));
+                let authority = Authority::new(credentials.into(), context);
+                entries.insert(agent, Entry::new(agent, authority, context));
             });
         }
         self.with_entry(agent, now, |entry, context| {

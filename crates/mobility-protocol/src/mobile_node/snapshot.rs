@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::MobileNode;
 use super::clock::AgentClock;
 use super::config::MAX_AGENTS;
+use super::credentials::{Authority, Credentials, StoredAgreement};
 use super::entry::{Entry, Established};
 use super::signalling;
-use crate::security::SecurityAssociation;
 use crate::wire::Identification;
 use crate::wire::mip6::SequenceNumber;
 use crate::{CareOfAddress, HomeAddress, HomeAgentAddress, Path, Transport};
 
 /// One binding, as [`MobileNode::snapshot`](super::MobileNode::snapshot) gives it and
-/// [`MobileNode::restore`](super::MobileNode::restore) takes it up again. It holds no keys.
+/// [`MobileNode::restore`](super::MobileNode::restore) takes it up again. It may hold a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredBinding {
     /// The home agent it was asked of.
@@ -48,6 +48,9 @@ pub struct StoredBinding {
     /// What the home agent was heard in last. Absent in what an earlier version wrote.
     #[serde(default)]
     pub transport: Option<Transport>,
+    /// The key that was agreed on. Absent where one is configured.
+    #[serde(default)]
+    pub agreement: Option<StoredAgreement>,
 }
 
 impl MobileNode {
@@ -78,26 +81,34 @@ impl MobileNode {
                 identification: clock.floor().map(|identification| identification.0),
                 sequence: memory.and_then(|memory| memory.sequence),
                 transport: memory.and_then(|memory| memory.transport),
+                agreement: entry.authority.stored(),
             })
         };
         self.entries.values().filter_map(stored).collect()
     }
 
-    /// Take up bindings of an earlier life again, each with the association its names have now.
+    /// Take up bindings of an earlier life again, each with the credentials its names have now. One
+    /// whose key is neither there nor in the snapshot is left to expire.
     /// Those whose lifetime has not ended are carried at once as they were; report the paths
     /// ([`MobileNode::handle_path`]), and the home agents will be told where they are.
-    pub fn restore(
+    pub fn restore<C: Into<Credentials>>(
         &mut self,
-        bindings: impl IntoIterator<Item = (StoredBinding, SecurityAssociation)>,
+        bindings: impl IntoIterator<Item = (StoredBinding, C)>,
         now: Instant,
     ) {
         let unix_time = self.wall.unix_time(now);
-        for (stored, association) in bindings {
+        for (stored, credentials) in bindings {
             let expired = stored.expires.is_some_and(|expires| expires <= unix_time);
             let agent = stored.agent;
             if expired || self.entries.contains_key(&agent) || self.entries.len() >= MAX_AGENTS {
                 continue;
             }
+            let identity = &self.config.identity;
+            let Some(authority) =
+                Authority::resume(credentials.into(), stored.agreement.as_ref(), identity)
+            else {
+                continue;
+            };
             self.remember(agent, now);
             self.with_context(agent, now, |entries, context| {
                 context.memory.clock = AgentClock::resume(
@@ -134,14 +145,8 @@ impl MobileNode {
                     carried: false,
                 };
                 let signalling = stored.signalling.ip();
-                let entry = Entry::resume(
-                    agent,
-                    signalling,
-                    association,
-                    stored.names,
-                    binding,
-                    context,
-                );
+                let entry =
+                    Entry::resume(agent, signalling, authority, stored.names, binding, context);
                 entries.insert(agent, entry);
             });
         }

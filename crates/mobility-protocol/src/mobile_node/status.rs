@@ -131,12 +131,16 @@ pub(super) enum Drop {
     HomeAgentUnusable,
     ExtensionNotUnderstood,
     StaleReply,
+    /// A home agent that agrees on no key grants something all the same.
+    Unprotected,
+    /// The home agent's key is not the one it should have, or none at all.
+    OtherKey,
     /// It asks for something it asked for a moment ago.
     TooOften,
 }
 
 impl Drop {
-    const NAMES: [&'static str; 18] = [
+    const NAMES: [&'static str; 20] = [
         "unexpected_message",
         "unexpected_source",
         "unmatched_identification",
@@ -155,6 +159,8 @@ impl Drop {
         "home_agent_unusable",
         "extension_not_understood",
         "stale_reply",
+        "unprotected",
+        "other_key",
     ];
 
     const fn name(self) -> &'static str {
@@ -178,6 +184,8 @@ impl Drop {
             Self::HomeAgentUnusable => "home_agent_unusable",
             Self::ExtensionNotUnderstood => "extension_not_understood",
             Self::StaleReply => "stale_reply",
+            Self::Unprotected => "unprotected",
+            Self::OtherKey => "other_key",
         }
     }
 }

@@ -155,6 +155,7 @@ impl Entry {
             (State::Registering { mut attempt, held }, Input::Redirected(_, to)) => {
                 if attempt.redirect() {
                     self.signalling = to;
+                    self.authority.start_over();
                     State::Registering {
                         attempt: self.prompted(attempt, context),
                         held,

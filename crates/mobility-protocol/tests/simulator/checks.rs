@@ -89,6 +89,18 @@ impl World {
         assert_eq!(lent as u64, bindings, "{address}: the model");
     }
 
+    /// So many bindings took one request and one reply each, and the same once more where a key was
+    /// agreed on.
+    pub(crate) fn check_datagrams(&self, bindings: u64) {
+        let agreed: usize = self
+            .laptops
+            .iter()
+            .filter(|laptop| laptop.agrees())
+            .map(|laptop| laptop.wanted.len())
+            .sum();
+        assert_eq!(self.datagrams, 2 * (bindings + agreed as u64));
+    }
+
     /// Who has native transport and who hasn't is known to everybody after a refresh on a good
     /// network.
     pub(crate) fn check_transports(&self) {

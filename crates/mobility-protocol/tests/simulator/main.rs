@@ -106,7 +106,7 @@ fn a_quiet_network_serves_everybody_at_once() {
         world.check_agreement();
         let (wanted, active) = world.wanted_and_active();
         assert_eq!((wanted, active), (600, 600));
-        assert_eq!(world.datagrams, 1200, "one request and one reply each");
+        world.check_datagrams(600);
         tear_down(world, &scale);
     });
 }
@@ -251,7 +251,7 @@ fn both_families_are_served_at_once_on_a_quiet_network() {
         world.run(seconds(6));
         world.check_agreement();
         assert_eq!(world.wanted_and_active(), (800, 800));
-        assert_eq!(world.datagrams, 1600, "one request and one reply each");
+        world.check_datagrams(800);
         world.check_transports();
         tear_down(world, &scale);
     });

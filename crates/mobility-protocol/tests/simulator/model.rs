@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mobility_protocol::home_agent::{StoreChange, StoredLease};
-use mobility_protocol::{HomeAddress, HomeAgentAddress, Identity};
+use mobility_protocol::home_agent::{Owner, StoreChange, StoredLease};
+use mobility_protocol::{HomeAddress, HomeAgentAddress};
 
 /// Who had an address last, and until when, if it was given back.
 #[derive(Debug, Clone)]
 struct Tenure {
-    identity: Identity,
+    owner: Owner,
     ended: Option<Instant>,
 }
 
@@ -18,7 +18,7 @@ struct Tenure {
 pub(crate) struct Model {
     hold_down: Duration,
     tenures: BTreeMap<(HomeAgentAddress, HomeAddress), Tenure>,
-    held: BTreeMap<(HomeAgentAddress, Identity), HomeAddress>,
+    held: BTreeMap<(HomeAgentAddress, Owner), HomeAddress>,
     carried: BTreeMap<HomeAddress, usize>,
     /// Addresses whose home agent lost its store: it may lend them again while the mobile node does
     /// not know yet.
@@ -46,13 +46,11 @@ impl Model {
         let StoreChange::Put(record) = change else {
             return;
         };
-        let identity = record.identity.clone();
+        let owner = record.owner();
         match record.lease {
-            StoredLease::Bound { home_address, .. } => {
-                self.lent(agent, identity, home_address, now)
-            }
+            StoredLease::Bound { home_address, .. } => self.lent(agent, owner, home_address, now),
             StoredLease::Released { home_address, .. } => {
-                self.returned(agent, &identity, home_address, now)
+                self.returned(agent, &owner, home_address, now)
             }
         }
     }
@@ -99,47 +97,42 @@ impl Model {
     fn lent(
         &mut self,
         agent: HomeAgentAddress,
-        identity: Identity,
+        owner: Owner,
         home_address: HomeAddress,
         now: Instant,
     ) {
         if let Some(tenure) = self.tenures.get(&(agent, home_address))
-            && tenure.identity != identity
+            && tenure.owner != owner
         {
             let ended = tenure.ended;
             assert!(
                 ended.is_some(),
-                "{agent} lends {home_address} to {identity} and {}",
-                tenure.identity
+                "{agent} lends {home_address} to {owner:?} and {:?}",
+                tenure.owner
             );
             assert!(
                 ended.is_some_and(|ended| now.saturating_duration_since(ended) >= self.hold_down),
-                "{agent} lends {home_address} to {identity} within the hold-down of {}",
-                tenure.identity
+                "{agent} lends {home_address} to {owner:?} within the hold-down of {:?}",
+                tenure.owner
             );
         }
-        let before = self.held.insert((agent, identity.clone()), home_address);
+        let before = self.held.insert((agent, owner.clone()), home_address);
         assert!(
             before.is_none_or(|before| before == home_address),
-            "{agent} lends {identity} a second address, {home_address} beside {before:?}"
+            "{agent} lends {owner:?} a second address, {home_address} beside {before:?}"
         );
-        self.tenures.insert(
-            (agent, home_address),
-            Tenure {
-                identity,
-                ended: None,
-            },
-        );
+        self.tenures
+            .insert((agent, home_address), Tenure { owner, ended: None });
     }
 
     fn returned(
         &mut self,
         agent: HomeAgentAddress,
-        identity: &Identity,
+        owner: &Owner,
         home_address: HomeAddress,
         now: Instant,
     ) {
-        if self.held.remove(&(agent, identity.clone())).is_some()
+        if self.held.remove(&(agent, owner.clone())).is_some()
             && let Some(tenure) = self.tenures.get_mut(&(agent, home_address))
         {
             tenure.ended = Some(now);

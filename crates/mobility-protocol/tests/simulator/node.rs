@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use mobility_protocol::home_agent::{self, HomeAgent, Mode, StoreChange, StoredRecord};
+use mobility_protocol::home_agent::{self, HomeAgent, Mode, Owner, StoreChange, StoredRecord};
 use mobility_protocol::mobile_node::{
-    BindingView, Config, Event, MobileNode, StoredBinding, Usage,
+    BindingView, Config, Credentials, Event, MobileNode, StoredBinding, Usage,
 };
-use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::security::{HomeAgentSecret, SecurityAssociation};
 use mobility_protocol::{
     DataplaneChange, Family, HomeAddress, HomeAgentAddress, Identity, Path, Transport, Tunnel,
 };
@@ -59,6 +59,18 @@ impl Laptop {
         Identity::new(format!("laptop{}@example.org", self.index)).expect("a short name")
     }
 
+    /// Every third is of the old kind, which agrees on no key.
+    pub(crate) const fn agrees(&self) -> bool {
+        !self.index.is_multiple_of(3)
+    }
+
+    fn credentials(&self) -> Credentials {
+        match self.agrees() {
+            true => Credentials::Agreement { pinned: None },
+            false => SecurityAssociation::open_mode().into(),
+        }
+    }
+
     /// mn-agent starts, with what its last life left.
     pub(crate) fn start(&mut self, seed: [u8; 32], now: Instant, unix_time: Duration) {
         let mut machine = MobileNode::new(Config::new(self.identity()), seed, now, unix_time);
@@ -66,7 +78,7 @@ impl Laptop {
         machine.restore(
             stored
                 .into_iter()
-                .map(|binding| (binding, SecurityAssociation::open_mode())),
+                .map(|binding| (binding, self.credentials())),
             now,
         );
         self.machine = Some(machine);
@@ -84,18 +96,13 @@ impl Laptop {
     /// An application looks the agent's correspondent up.
     pub(crate) fn look_up(&mut self, agent: HomeAgentAddress, now: Instant) {
         self.wanted.insert(agent);
+        let credentials = self.credentials();
         let Some(machine) = &mut self.machine else {
             return;
         };
         let name = format!("server.{agent}.example");
         machine
-            .bind(
-                agent,
-                &name,
-                &[correspondent(agent)],
-                SecurityAssociation::open_mode(),
-                now,
-            )
+            .bind(agent, &name, &[correspondent(agent)], credentials, now)
             .expect("few agents, few names");
         self.report_paths(now);
     }
@@ -268,7 +275,7 @@ pub(crate) struct Agent {
     config: home_agent::Config,
     /// `None` while chad is not running.
     pub(crate) machine: Option<HomeAgent>,
-    store: BTreeMap<(Identity, Family), StoredRecord>,
+    store: BTreeMap<(Owner, Family), StoredRecord>,
     pub(crate) tunnels: BTreeMap<HomeAddress, Tunnel>,
 }
 
@@ -293,7 +300,10 @@ impl Agent {
             hold_down,
             default_lifetime: lifetime,
             max_lifetime: lifetime,
-            mode: Mode::Open,
+            mode: Mode::Open {
+                secret: HomeAgentSecret::from_seed(&[9; 32]),
+                legacy: true,
+            },
             mobile_nodes: Vec::new(),
             correspondents: addresses
                 .iter()
@@ -355,11 +365,11 @@ impl Agent {
             model.committed(address, &change, now);
             match change {
                 StoreChange::Put(record) => {
-                    let key = (record.identity.clone(), record.family());
+                    let key = (record.owner(), record.family());
                     self.store.insert(key, record);
                 }
-                StoreChange::Delete(identity, family) => {
-                    self.store.remove(&(identity, family));
+                StoreChange::Delete(owner, family) => {
+                    self.store.remove(&(owner, family));
                 }
             }
         }

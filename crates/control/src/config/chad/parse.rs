@@ -1,6 +1,7 @@
 //! From the document to the configuration of chad.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -63,6 +64,9 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
         mobile_nodes.is_empty(),
     );
 
+    let secret_file = security
+        .secret_file
+        .map_or_else(|| state.join("secret.key"), |path| path.value);
     Some(Config {
         control,
         state,
@@ -73,6 +77,7 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
         security: Security {
             mode: security.mode.value,
             legacy_open: security.legacy_open.value,
+            secret_file,
         },
         backend,
         mobile_nodes: mobile_nodes
@@ -230,6 +235,7 @@ fn correspondents(report: &Report<'_>, sections: Vec<Section<'_>>) -> Vec<Locate
 struct LocatedSecurity {
     mode: Located<SecurityMode>,
     legacy_open: Located<bool>,
+    secret_file: Option<Located<PathBuf>>,
 }
 
 fn security(section: Section<'_>) -> LocatedSecurity {
@@ -241,8 +247,13 @@ fn security(section: Section<'_>) -> LocatedSecurity {
         values::word(value, &modes, &[])
     });
     let legacy_open = section.or("legacy-open", false, values::boolean);
+    let secret_file = section.optional("secret-file", values::path);
     section.finish();
-    LocatedSecurity { mode, legacy_open }
+    LocatedSecurity {
+        mode,
+        legacy_open,
+        secret_file,
+    }
 }
 
 /// A `[[mobile-node]]`; `node` is missing when something about it was reported.

@@ -34,9 +34,10 @@ impl Config {
         let signalling: Vec<String> = ipv4.into_iter().chain(ipv6).collect();
         let prefixes: Vec<IpNet> = pool.prefixes().collect();
         let who = match security.mode {
-            SecurityMode::Open => {
-                "everybody (open mode: requests prove nothing about their sender)".to_owned()
+            SecurityMode::Open if security.legacy_open => {
+                "everybody, also under the published key, which protects from nobody".to_owned()
             }
+            SecurityMode::Open => "everybody, each under a key agreed on".to_owned(),
             SecurityMode::Authenticated => {
                 format!("{} configured mobile nodes alone", self.mobile_nodes.len())
             }

@@ -3,10 +3,11 @@
 //! Anybody may send a datagram. Nothing here keeps state for the sender, and nothing is answered
 //! that was not authenticated (RFC 5944, section 3.8.2.1).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::super::config::{Policy, is_unicast};
+use super::super::acquaintance::{Acquaintance, Challenge, Claim, Directory};
+use super::super::config::is_unicast;
 use super::super::counters::DropReason;
 use crate::security::SecurityAssociation;
 use crate::wire::mip4::{
@@ -25,7 +26,20 @@ pub(super) struct Admitted {
     pub(super) malformed: bool,
 }
 
-pub(super) fn admit(policy: &Policy, datagram: &Datagram<'_>) -> Result<Admitted, DropReason> {
+/// What is to be done with a request.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is considered.
+    Admitted(Admitted),
+    /// A stranger's: it is to come again.
+    Challenged(RegistrationRequest, Challenge),
+}
+
+pub(super) fn admit(
+    directory: Directory<'_>,
+    home_agent: Ipv4Addr,
+    datagram: &Datagram<'_>,
+) -> Result<Admission, DropReason> {
     match (datagram.source, datagram.transport) {
         (IpAddr::V4(source), Transport::Udp { port: 1.. }) if is_unicast(source) => {}
         (IpAddr::V4(_) | IpAddr::V6(_), Transport::Udp { .. } | Transport::MobilityHeader) => {
@@ -48,18 +62,35 @@ pub(super) fn admit(policy: &Policy, datagram: &Datagram<'_>) -> Result<Admitted
         .mobile_home_authentication()
         .ok_or(DropReason::MissingAuthentication)?;
     let identity = extensions.nai().ok_or(DropReason::MissingIdentity)?;
-    let association = policy
-        .association(identity, authentication.spi)
-        .ok_or(DropReason::UnknownAssociation)?;
-    if !authentication.is_valid(association, datagram.payload) {
-        return Err(DropReason::AuthenticationFailed);
-    }
-    Ok(Admitted {
+    let claim = Claim {
+        source: datagram.source,
+        home_agent: home_agent.into(),
+        identity,
+        spi: authentication.spi,
+        key_share: extensions.key_share(),
+        cookie: extensions.cookie(),
+    };
+    let association = match directory.find(&claim)? {
+        Acquaintance::Known(association) => {
+            if !authentication.is_valid(&association, datagram.payload) {
+                return Err(DropReason::AuthenticationFailed);
+            }
+            association
+        }
+        Acquaintance::Newcomer(association, challenge) => {
+            if !authentication.is_valid(&association, datagram.payload) {
+                return Ok(Admission::Challenged(request, challenge));
+            }
+            Arc::new(association)
+        }
+        Acquaintance::Stranger(challenge) => return Ok(Admission::Challenged(request, challenge)),
+    };
+    Ok(Admission::Admitted(Admitted {
         identity: identity.clone(),
-        association: Arc::clone(association),
+        association,
         request,
         malformed,
-    })
+    }))
 }
 
 /// What of a malformed request is needed to say so to its sender, if it can be authenticated.

@@ -6,14 +6,18 @@ mod decision;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::config::Policy;
+use self::admission::Admission;
+use super::acquaintance::{Challenge, Directory};
 use super::counters::DropReason;
 use super::message::{Acknowledgement, Answer, BindingUpdate, Reason};
 use super::pools::Pools;
+use super::signalling::Rejected;
+use crate::security::SecurityAssociation;
+use crate::wire::KeyAgreement;
 use crate::wire::mip4::iana::UdpTunnelReplyCode;
 use crate::wire::mip4::{
-    Extension, Extensions, Identification, RegistrationReply, ReplyCode, RequestFlags,
-    UdpTunnelReply,
+    Extension, Extensions, Identification, RegistrationReply, RegistrationRequest, ReplyCode,
+    RequestFlags, UdpTunnelReply,
 };
 use crate::{Datagram, HomeAddress, Lifetime, Refusal, Transmit, Transport};
 
@@ -30,21 +34,25 @@ pub(super) struct Envelope {
 
 /// The Binding Update in this datagram, and how it is to be answered.
 pub(super) fn open(
-    policy: &Policy,
+    directory: Directory<'_>,
     pools: &Pools,
     datagram: &Datagram<'_>,
-) -> Result<(BindingUpdate, Envelope), DropReason> {
+) -> Result<(BindingUpdate, Envelope), Rejected> {
+    let policy = directory.policy;
     let home_agent = policy.ipv4.ok_or(DropReason::FamilyNotServed)?;
-    let admitted = admission::admit(policy, datagram)?;
-    let request = &admitted.request;
-    let envelope = Envelope {
-        source: datagram.source,
-        transport: datagram.transport,
-        home_agent,
-        identification: request.identification,
-        simultaneous_bindings: request.flags.contains(RequestFlags::SIMULTANEOUS_BINDINGS),
-        udp_tunnel_offered: request.extensions.udp_tunnel_request().is_some(),
+    let admitted = match admission::admit(directory, home_agent, datagram)? {
+        Admission::Admitted(admitted) => admitted,
+        Admission::Challenged(request, challenge) => {
+            let envelope = Envelope::new(home_agent, datagram, &request);
+            let answer = envelope.challenge(&request, challenge);
+            return Err(match answer.payload.len() > datagram.payload.len() {
+                true => DropReason::TooShort.into(),
+                false => Rejected::Challenged(answer),
+            });
+        }
     };
+    let request = &admitted.request;
+    let envelope = Envelope::new(home_agent, datagram, request);
     let update = BindingUpdate {
         home_address: (!request.home_address.is_unspecified())
             .then(|| HomeAddress::from(request.home_address)),
@@ -64,6 +72,47 @@ pub(super) fn open(
 }
 
 impl Envelope {
+    fn new(home_agent: Ipv4Addr, datagram: &Datagram<'_>, request: &RegistrationRequest) -> Self {
+        Self {
+            source: datagram.source,
+            transport: datagram.transport,
+            home_agent,
+            identification: request.identification,
+            simultaneous_bindings: request.flags.contains(RequestFlags::SIMULTANEOUS_BINDINGS),
+            udp_tunnel_offered: request.extensions.udp_tunnel_request().is_some(),
+        }
+    }
+
+    /// The Registration Reply that asks a stranger to come again. The identity is not repeated: that
+    /// would make the answer larger than some requests.
+    fn challenge(&self, request: &RegistrationRequest, challenge: Challenge) -> Transmit {
+        let elements = [
+            challenge.key_share.map(KeyAgreement::KeyShare),
+            Some(KeyAgreement::Cookie(challenge.cookie)),
+        ];
+        let elements = elements.into_iter().flatten();
+        let reply = RegistrationReply {
+            code: ReplyCode::EXPERIMENTAL,
+            lifetime: Lifetime::Zero,
+            home_address: request.home_address,
+            home_agent: self.home_agent,
+            identification: self.identification,
+            extensions: elements.map(Extension::KeyAgreement).collect(),
+        };
+        self.transmit(reply.encode(&SecurityAssociation::open_mode()))
+    }
+
+    fn transmit(&self, payload: Vec<u8>) -> Transmit {
+        Transmit {
+            source: self.home_agent.into(),
+            interface: None,
+            destination: self.source,
+            transport: self.transport,
+            home_address: None,
+            payload,
+        }
+    }
+
     /// The Registration Reply that says this.
     pub(super) fn answer(
         &self,
@@ -107,14 +156,7 @@ impl Envelope {
             extensions,
         };
         Answer {
-            transmit: Transmit {
-                source: self.home_agent.into(),
-                interface: None,
-                destination: self.source,
-                transport: self.transport,
-                home_address: None,
-                payload: reply.encode(&update.association),
-            },
+            transmit: self.transmit(reply.encode(&update.association)),
             code: Refusal {
                 code: code.0,
                 name: code.name(),

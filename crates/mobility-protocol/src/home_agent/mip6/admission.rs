@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::super::config::Policy;
+use super::super::acquaintance::{Acquaintance, Challenge, Claim, Directory};
 use super::super::counters::DropReason;
 use super::super::signalling::Rejected;
 use crate::binding::is_host_address;
@@ -63,7 +63,7 @@ pub(super) fn update(
                 };
                 binding_error(home_agent, datagram, packet, &error)
             });
-            return Err(Rejected {
+            return Err(Rejected::Dropped {
                 reason: DropReason::Undecodable(error.drop_reason()),
                 answer: answer.flatten(),
             });
@@ -88,7 +88,7 @@ impl Unauthenticated {
         self,
         refuse: impl FnOnce(&Identity, &SecurityAssociation) -> Option<Transmit>,
     ) -> Rejected {
-        Rejected {
+        Rejected::Dropped {
             reason: self.reason,
             answer: self
                 .told
@@ -103,24 +103,50 @@ impl From<DropReason> for Unauthenticated {
     }
 }
 
+/// Who sent an update.
+pub(super) enum Sender {
+    /// It is who it says, and has this key.
+    Authenticated(Identity, Arc<SecurityAssociation>),
+    /// Nobody knows; it is to come again.
+    Challenged(Identity, Challenge),
+}
+
 /// Who sent this, if it is who it says.
 pub(super) fn authenticate(
-    policy: &Policy,
+    directory: Directory<'_>,
+    home_agent: Ipv6Addr,
+    source: IpAddr,
     update: &BindingUpdate,
     addresses: &BindingAddresses,
     message: &[u8],
-) -> Result<(Identity, Arc<SecurityAssociation>), Unauthenticated> {
+) -> Result<Sender, Unauthenticated> {
     let authentication = update
         .options
         .mn_ha_authentication()
         .ok_or(DropReason::MissingAuthentication)?;
     let identity = update.options.nai().ok_or(DropReason::MissingIdentity)?;
-    let association = policy
-        .association(&identity, authentication.spi)
-        .ok_or(DropReason::UnknownAssociation)?;
-    let association = Arc::clone(association);
+    let claim = Claim {
+        source,
+        home_agent: home_agent.into(),
+        identity: &identity,
+        spi: authentication.spi,
+        key_share: update.options.key_share(),
+        cookie: update.options.cookie(),
+    };
+    let association = match directory.find(&claim)? {
+        Acquaintance::Known(association) => association,
+        Acquaintance::Newcomer(association, challenge) => {
+            return Ok(
+                match authentication.is_valid(&association, addresses, message) {
+                    true => Sender::Authenticated(identity, Arc::new(association)),
+                    false => Sender::Challenged(identity, challenge),
+                },
+            );
+        }
+        Acquaintance::Stranger(challenge) => return Ok(Sender::Challenged(identity, challenge)),
+    };
     match authentication.is_valid(&association, addresses, message) {
-        true => Ok((identity, association)),
+        true => Ok(Sender::Authenticated(identity, association)),
         false => Err(Unauthenticated {
             reason: DropReason::AuthenticationFailed,
             told: Some((identity, association)),

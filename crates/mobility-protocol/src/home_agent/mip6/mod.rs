@@ -9,6 +9,8 @@ mod admission;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use self::admission::Sender;
+use super::acquaintance::{Challenge, Directory};
 use super::config::Policy;
 use super::counters::DropReason;
 use super::message::{Acknowledgement, Answer, BindingUpdate, Reason};
@@ -16,6 +18,7 @@ use super::pools::Pools;
 use super::signalling::Rejected;
 use crate::binding::is_host_address;
 use crate::security::{OPEN_MODE_SPI, SecurityAssociation};
+use crate::wire::KeyAgreement;
 use crate::wire::mip6::{
     self, BindingAcknowledgement, BindingAddresses, Identification, MobileNodeIdentifier,
     MobilityOption, NetworkPrefix, Options, OptionsError, Packet, SequenceNumber, Status,
@@ -49,10 +52,11 @@ pub(super) struct Envelope {
 
 /// The Binding Update in this datagram, and how it is to be answered.
 pub(super) fn open(
-    policy: &Policy,
+    directory: Directory<'_>,
     pools: &Pools,
     datagram: &Datagram<'_>,
 ) -> Result<(BindingUpdate, Envelope), Rejected> {
+    let policy = directory.policy;
     let home_agent = policy.ipv6.ok_or(DropReason::FamilyNotServed)?;
     let packet = admission::packet(home_agent, datagram)?;
     let (update, addresses) = admission::update(home_agent, datagram, &packet)?;
@@ -73,16 +77,32 @@ pub(super) fn open(
         sequence: update.sequence,
         timestamp: update.options.replay_protection(),
     };
-    let (identity, association) =
-        admission::authenticate(policy, &update, &addresses, packet.message).map_err(
-            |failure| {
-                failure.answered(|identity, association| {
-                    envelope
-                        .refuse(Status::AUTHENTICATION_FAILED, identity, association)
-                        .ok()
-                })
-            },
-        )?;
+    let sender = admission::authenticate(
+        directory,
+        home_agent,
+        datagram.source,
+        &update,
+        &addresses,
+        packet.message,
+    );
+    let sender = sender.map_err(|failure| {
+        failure.answered(|identity, association| {
+            envelope
+                .refuse(Status::AUTHENTICATION_FAILED, identity, association)
+                .ok()
+        })
+    })?;
+    let (identity, association) = match sender {
+        Sender::Authenticated(identity, association) => (identity, association),
+        Sender::Challenged(identity, challenge) => {
+            return Err(match envelope.challenge(&identity, challenge) {
+                Ok(answer) if answer.payload.len() <= datagram.payload.len() => {
+                    Rejected::Challenged(answer)
+                }
+                Ok(_) | Err(_) => DropReason::TooShort.into(),
+            });
+        }
+    };
     let proves_nothing = association.spi == OPEN_MODE_SPI;
     let update = BindingUpdate {
         home_address: (!addresses.home_address.is_unspecified())
@@ -198,6 +218,30 @@ impl Envelope {
                 .find(|(_, known)| *known == code)
                 .map_or("status_other", |(name, _)| name),
         }
+    }
+
+    /// The Binding Acknowledgement that asks a stranger to come again.
+    fn challenge(
+        &self,
+        identity: &Identity,
+        challenge: Challenge,
+    ) -> Result<Transmit, OptionsError> {
+        let mut answer = BindingAcknowledgement {
+            status: Status::EXPIRED_CARE_OF_NONCE_INDEX,
+            flags: mip6::AcknowledgementFlags::NONE,
+            sequence: self.sequence,
+            lifetime: Lifetime::Zero,
+            options: Options::new(),
+        };
+        fill(&mut answer, identity, None, self.timestamp)?;
+        let elements = [
+            challenge.key_share.map(KeyAgreement::KeyShare),
+            Some(KeyAgreement::Cookie(challenge.cookie)),
+        ];
+        for element in elements.into_iter().flatten() {
+            answer.options.push(MobilityOption::KeyAgreement(element))?;
+        }
+        Ok(self.seal(&answer, &SecurityAssociation::open_mode(), &self.addresses))
     }
 
     /// A refusal that depends on nothing but the message.

@@ -42,7 +42,7 @@ fn a_first_request_is_lent_an_address_and_tunnelled() {
     assert!(!binding.authenticated);
     assert_eq!(world.used(), (1, 0));
     assert_eq!(
-        world.store[&identity].lease,
+        world.store[&named(&identity)].lease,
         StoredLease::Bound {
             transport: Transport::Udp { port: 40_000 },
             home_address: home(address),
@@ -418,7 +418,7 @@ fn a_lost_commit_loses_nothing() {
         1,
         "the later change replaces the earlier one"
     );
-    assert_eq!(waiting[0].identity(), world.store.keys().next().unwrap());
+    assert_eq!(&waiting[0].owner(), world.store.keys().next().unwrap());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::security::{Algorithm, Key, SecurityAssociation};
+use crate::security::{Algorithm, HomeAgentSecret, Key, SecurityAssociation};
 use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, RegistrationReply, RegistrationRequest,
     ReplyCode, RequestFlags,
@@ -41,10 +41,21 @@ fn config() -> Config {
         hold_down: secs(240),
         default_lifetime: secs(600),
         max_lifetime: secs(3600),
-        mode: Mode::Open,
+        mode: Mode::Open {
+            secret: HomeAgentSecret::from_seed(&[9; 32]),
+            legacy: true,
+        },
         mobile_nodes: vec![node(LAPTOP, Some("10.128.0.9")), node(PHONE, None)],
         correspondents: Arc::from(["198.51.100.0/24".parse().unwrap()]),
         replay_window: secs(7),
+    }
+}
+
+/// Whoever has this name by itself.
+fn named(identity: &Identity) -> Owner {
+    Owner {
+        identity: identity.clone(),
+        agreed: None,
     }
 }
 
@@ -73,7 +84,7 @@ const fn secs(seconds: u64) -> Duration {
 struct World {
     agent: HomeAgent,
     now: Instant,
-    store: BTreeMap<Identity, StoredRecord>,
+    store: BTreeMap<Owner, StoredRecord>,
     events: Vec<Event>,
 }
 
@@ -169,8 +180,8 @@ impl World {
     fn round(&mut self) {
         while let Some(change) = self.agent.poll_store_change() {
             match change {
-                StoreChange::Put(record) => self.store.insert(record.identity.clone(), record),
-                StoreChange::Delete(identity, _) => self.store.remove(&identity),
+                StoreChange::Put(record) => self.store.insert(record.owner(), record),
+                StoreChange::Delete(owner, _) => self.store.remove(&owner),
             };
         }
         while let Some(event) = self.agent.poll_event() {

@@ -224,7 +224,7 @@ fn a_record_that_contradicts_another_is_discarded() {
         identity: Identity::new(BOB).unwrap(),
         ..record
     };
-    world.store.insert(twin.identity.clone(), twin);
+    world.store.insert(twin.owner(), twin);
     let summary = world.restart(config(), secs(1));
     assert_eq!((summary.bound, summary.discarded), (1, 1));
     assert_eq!(world.bindings()[0].home_address, home(address));

@@ -4,8 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::status::Drop;
-use super::{BindingUpdate, Hint, Tie, Verdict};
+use super::{BindingUpdate, Challenge, Elements, Hint, Tie, Verdict};
 use crate::security::SecurityAssociation;
+use crate::wire::KeyAgreement;
 use crate::wire::mip4::{
     AuthenticationKind, Extension, Extensions, Message, Origin, PORT, RegistrationReply,
     RegistrationRequest, ReplyCode, RequestFlags, UdpTunnelRequest,
@@ -55,6 +56,14 @@ pub(super) fn encode(
         registration_through_foreign_agent: false,
         encapsulation: 0,
     }));
+    let Elements { key_share, cookie } = update.elements;
+    let elements = [
+        key_share.map(KeyAgreement::KeyShare),
+        cookie.map(KeyAgreement::Cookie),
+    ];
+    for element in elements.into_iter().flatten() {
+        extensions.push(Extension::KeyAgreement(element));
+    }
     let request = RegistrationRequest {
         flags: RequestFlags::CO_LOCATED,
         lifetime: update.lifetime,
@@ -93,8 +102,11 @@ impl<'a> Reply<'a> {
         Tie::Low(self.reply.identification.low())
     }
 
-    pub(super) const fn code(&self) -> u8 {
-        self.reply.code.0
+    pub(super) const fn refusal(&self) -> Refusal {
+        Refusal {
+            code: self.reply.code.0,
+            name: self.reply.code.name(),
+        }
     }
 
     /// What it says, once it is known to come from who shares `association` with us.
@@ -133,10 +145,16 @@ impl<'a> Reply<'a> {
         {
             return Err(Drop::IdentityMismatch);
         }
-        let refusal = Refusal {
-            code: code.0,
-            name: code.name(),
-        };
+        let refusal = self.refusal();
+        if code == ReplyCode::EXPERIMENTAL
+            && let Some(cookie) = extensions.cookie()
+        {
+            return Ok(Verdict::Challenged(Challenge {
+                key_share: extensions.key_share(),
+                cookie,
+                refusal,
+            }));
+        }
         Ok(match code {
             code if code.is_accepted() => Verdict::Accepted {
                 lifetime: self.reply.lifetime,

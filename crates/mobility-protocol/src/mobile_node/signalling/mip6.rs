@@ -8,8 +8,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::attempt::Request;
 use super::super::status::Drop;
-use super::{BindingUpdate, Hint, Message, Tie, Verdict};
+use super::{BindingUpdate, Challenge, Elements, Hint, Message, Tie, Verdict};
 use crate::security::{OPEN_MODE_SPI, SecurityAssociation};
+use crate::wire::KeyAgreement;
 use crate::wire::mip6::iana::BindingErrorStatus;
 use crate::wire::mip6::{
     self, BindingAcknowledgement, BindingAddresses, MobileNodeIdentifier, MobilityOption,
@@ -61,6 +62,17 @@ pub(super) fn encode(
     if let Some(timestamp) = update.stamp.timestamp {
         options.push(MobilityOption::ReplayProtection(timestamp));
     }
+    let Elements { key_share, cookie } = update.elements;
+    let elements = [
+        key_share.map(KeyAgreement::KeyShare),
+        cookie.map(KeyAgreement::Cookie),
+    ];
+    options.extend(
+        elements
+            .into_iter()
+            .flatten()
+            .map(MobilityOption::KeyAgreement),
+    );
     let message = mip6::BindingUpdate {
         sequence: update.stamp.sequence?,
         flags: UpdateFlags::HOME,
@@ -136,8 +148,11 @@ impl Acknowledgement<'_> {
         }
     }
 
-    pub(super) const fn status(&self) -> u8 {
-        self.acknowledgement.status.0
+    pub(super) const fn refusal(&self) -> Refusal {
+        Refusal {
+            code: self.acknowledgement.status.0,
+            name: self.acknowledgement.status.name(),
+        }
     }
 
     pub(super) fn verify(
@@ -185,10 +200,16 @@ impl Acknowledgement<'_> {
         {
             return Err(Drop::TimestampMismatch);
         }
-        let refusal = Refusal {
-            code: status.0,
-            name: status.name(),
-        };
+        let refusal = self.refusal();
+        if *status == Status::EXPIRED_CARE_OF_NONCE_INDEX
+            && let Some(cookie) = options.cookie()
+        {
+            return Ok(Verdict::Challenged(Challenge {
+                key_share: options.key_share(),
+                cookie,
+                refusal,
+            }));
+        }
         Ok(match *status {
             status if status.is_accepted() => {
                 if addresses.home_address.is_unspecified() {

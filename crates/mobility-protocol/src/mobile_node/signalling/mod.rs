@@ -8,9 +8,10 @@ mod mip6;
 use std::net::IpAddr;
 
 use super::attempt::Request;
+use super::credentials::Elements;
 use super::status::Drop;
 use crate::binding::is_host_address;
-use crate::security::SecurityAssociation;
+use crate::security::{Cookie, PublicKey, SecurityAssociation};
 use crate::wire::mip6::SequenceNumber;
 use crate::{
     CareOfAddress, Datagram, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transport,
@@ -29,6 +30,8 @@ pub(super) struct BindingUpdate<'a> {
     pub(super) lifetime: Lifetime,
     pub(super) stamp: Stamp,
     pub(super) transport: Transport,
+    /// What it brings along.
+    pub(super) elements: Elements,
 }
 
 /// What a home agent sends.
@@ -77,6 +80,17 @@ pub(super) enum Verdict {
     /// There is no such binding, or not at this care-of address.
     Disowned(Refusal),
     Refused(Refusal),
+    /// It is to be sent again, with this.
+    Challenged(Challenge),
+}
+
+/// What a home agent asks a stranger to send back, and its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Challenge {
+    pub(super) key_share: Option<PublicKey>,
+    pub(super) cookie: Cookie,
+    /// The code it came with.
+    pub(super) refusal: Refusal,
 }
 
 /// What a home agent says about the next stamp it will accept.
@@ -183,8 +197,16 @@ impl Acknowledgement<'_> {
     /// The number that says how it went, in the count of its protocol.
     pub(super) const fn code(&self) -> (Family, u8) {
         match self {
-            Self::Mip4(reply) => (Family::Ipv4, reply.code()),
-            Self::Mip6(acknowledgement) => (Family::Ipv6, acknowledgement.status()),
+            Self::Mip4(_) => (Family::Ipv4, self.refusal().code),
+            Self::Mip6(_) => (Family::Ipv6, self.refusal().code),
+        }
+    }
+
+    /// That number with its name; a refusal, unless it accepts.
+    pub(super) const fn refusal(&self) -> Refusal {
+        match self {
+            Self::Mip4(reply) => reply.refusal(),
+            Self::Mip6(acknowledgement) => acknowledgement.refusal(),
         }
     }
 

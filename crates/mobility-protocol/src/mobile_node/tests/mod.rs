@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::security::SecurityAssociation;
 use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, PORT, RegistrationReply, RegistrationRequest,
     ReplyCode,

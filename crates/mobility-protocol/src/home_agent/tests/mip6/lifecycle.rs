@@ -17,7 +17,7 @@ fn a_first_update_is_lent_a_home_address_in_an_option() {
     assert_eq!(binding.care_of, host(7).into());
     assert_eq!(binding.transport, Transport::MobilityHeader);
     assert_eq!(binding.lifetime, secs(600));
-    let record = &world.store[&Identity::new(ALICE).unwrap()];
+    let record = &world.store[&named(&Identity::new(ALICE).unwrap())];
     assert_eq!(record.family(), Family::Ipv6);
     assert_eq!(record.last.sequence, Some(SequenceNumber(0x1234)));
     assert_eq!(world.counter("status_0"), 1);

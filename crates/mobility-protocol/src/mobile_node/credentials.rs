@@ -1,0 +1,280 @@
+//! What a mobile node and one home agent know each other by.
+
+use std::net::IpAddr;
+
+use rand_core::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::attempt::{Purpose, Request};
+use super::context::Context;
+use super::signalling::{Acknowledgement, Challenge, Verdict};
+use super::status::Drop;
+use crate::Identity;
+use crate::security::{Cookie, KeyPair, PublicKey, SecurityAssociation};
+
+/// What a mobile node has for a home agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A key they share.
+    Association(SecurityAssociation),
+    /// Nothing yet: a key is agreed on at first contact.
+    Agreement {
+        /// The only home agent to agree with: the one that has this key. `None` takes whoever
+        /// answers first.
+        pinned: Option<PublicKey>,
+    },
+}
+
+impl From<SecurityAssociation> for Credentials {
+    fn from(association: SecurityAssociation) -> Self {
+        Self::Association(association)
+    }
+}
+
+/// What of an agreement survives a restart. Secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredAgreement {
+    /// The secret half of the mobile node's key pair, in hexadecimal.
+    secret: String,
+    /// The home agent's key, in hexadecimal.
+    key: String,
+    /// The home agent's address the key of the binding was made for.
+    address: IpAddr,
+}
+
+impl std::fmt::Debug for StoredAgreement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredAgreement")
+            .field("key", &self.key)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How messages to one home agent are authenticated.
+#[derive(Debug)]
+pub(super) enum Authority {
+    Shared(SecurityAssociation),
+    Agreed(Box<Agreement>),
+}
+
+/// A key being agreed on, or agreed on already.
+#[derive(Debug)]
+pub(super) struct Agreement {
+    pair: KeyPair,
+    pinned: Option<PublicKey>,
+    made: Option<Made>,
+    /// What the home agent waits for.
+    cookie: Option<Cookie>,
+    /// How many challenges in a row came with another key.
+    other_keys: u8,
+}
+
+/// After so many challenges with another key the home agent is taken for a new one: its secret was
+/// lost. Whoever on the way forges as many could as well keep its answers from us.
+const NEW_HOME_AGENT: u8 = 3;
+
+/// What a challenge means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Challenged {
+    /// The next message has what is asked for.
+    Answerable,
+    /// The key of the binding is worth nothing any more.
+    NewHomeAgent,
+}
+
+/// What came of it.
+#[derive(Debug)]
+struct Made {
+    key: PublicKey,
+    address: IpAddr,
+    association: SecurityAssociation,
+}
+
+/// What a message brings along beside its authenticator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Elements {
+    pub(super) key_share: Option<PublicKey>,
+    pub(super) cookie: Option<Cookie>,
+}
+
+impl Authority {
+    pub(super) fn new(credentials: Credentials, context: &mut Context<'_>) -> Self {
+        match credentials {
+            Credentials::Association(association) => Self::Shared(association),
+            Credentials::Agreement { pinned } => {
+                let mut secret = zeroize::Zeroizing::new([0; 32]);
+                context.rng.fill_bytes(&mut *secret);
+                Self::Agreed(Box::new(Agreement {
+                    pair: KeyPair::new(*secret),
+                    pinned,
+                    made: None,
+                    cookie: None,
+                    other_keys: 0,
+                }))
+            }
+        }
+    }
+
+    /// Goes on from what was stored; `None` where that does not fit what is configured today.
+    pub(super) fn resume(
+        credentials: Credentials,
+        stored: Option<&StoredAgreement>,
+        identity: &Identity,
+    ) -> Option<Self> {
+        let pinned = match credentials {
+            Credentials::Association(association) => return Some(Self::Shared(association)),
+            Credentials::Agreement { pinned } => pinned,
+        };
+        let stored = stored?;
+        let mut secret = zeroize::Zeroizing::new([0; 32]);
+        hex::decode_to_slice(&stored.secret, &mut *secret).ok()?;
+        let mut agreement = Agreement {
+            pair: KeyPair::new(*secret),
+            pinned,
+            made: None,
+            cookie: None,
+            other_keys: 0,
+        };
+        let key = stored.key.parse().ok()?;
+        agreement.agree(key, stored.address, identity).ok()?;
+        Some(Self::Agreed(Box::new(agreement)))
+    }
+
+    pub(super) fn stored(&self) -> Option<StoredAgreement> {
+        let Self::Agreed(agreement) = self else {
+            return None;
+        };
+        let made = agreement.made.as_ref()?;
+        Some(StoredAgreement {
+            secret: hex::encode(*agreement.pair.secret()),
+            key: made.key.to_string(),
+            address: made.address,
+        })
+    }
+
+    /// What the next message is authenticated with.
+    pub(super) fn association(&self) -> SecurityAssociation {
+        match self {
+            Self::Shared(association) => association.clone(),
+            Self::Agreed(agreement) => match &agreement.made {
+                Some(made) => made.association.clone(),
+                None => SecurityAssociation::open_mode(),
+            },
+        }
+    }
+
+    /// What the next message brings along. A first one says who asks; later ones do when they are
+    /// asked.
+    pub(super) fn elements(&self, purpose: Purpose) -> Elements {
+        match self {
+            Self::Agreed(agreement) if purpose == Purpose::First || agreement.cookie.is_some() => {
+                Elements {
+                    key_share: Some(agreement.pair.public()),
+                    cookie: Some(agreement.cookie.unwrap_or(Cookie::NONE)),
+                }
+            }
+            Self::Shared(_) | Self::Agreed(_) => Elements::default(),
+        }
+    }
+
+    /// What an acknowledgement says, once it is known whose it is.
+    ///
+    /// What is authenticated with the published key could be anybody's on the way: it may ask for
+    /// another message, and before there is a key it may refuse. It never grants anything.
+    pub(super) fn verify(
+        &self,
+        acknowledgement: &Acknowledgement<'_>,
+        identity: &Identity,
+        request: &Request,
+    ) -> Result<Verdict, Drop> {
+        let agreement = match self {
+            Self::Shared(association) => {
+                return acknowledgement.verify(association, identity, request);
+            }
+            Self::Agreed(agreement) => agreement,
+        };
+        let unproven = || {
+            let published = SecurityAssociation::open_mode();
+            acknowledgement.verify(&published, identity, request)
+        };
+        match &agreement.made {
+            None => match unproven()? {
+                verdict @ (Verdict::Challenged(_) | Verdict::Refused(_)) => Ok(verdict),
+                Verdict::Disowned(_) | Verdict::NotFresh(_) | Verdict::WrongHomeAgent { .. } => {
+                    Ok(Verdict::Refused(acknowledgement.refusal()))
+                }
+                Verdict::Accepted { .. } => Err(Drop::Unprotected),
+            },
+            Some(made) => match acknowledgement.verify(&made.association, identity, request) {
+                Err(Drop::AuthenticationFailed) => match unproven() {
+                    Ok(verdict @ Verdict::Challenged(_)) => Ok(verdict),
+                    Ok(_) | Err(_) => Err(Drop::AuthenticationFailed),
+                },
+                other => other,
+            },
+        }
+    }
+
+    /// Takes what a home agent at this address asks to be sent back.
+    pub(super) fn challenged(
+        &mut self,
+        challenge: Challenge,
+        address: IpAddr,
+        identity: &Identity,
+    ) -> Result<Challenged, Drop> {
+        let Self::Agreed(agreement) = self else {
+            return Err(Drop::UnexpectedMessage);
+        };
+        match (challenge.key_share, &agreement.made) {
+            (Some(key), Some(made)) if key != made.key => {
+                agreement.other_keys = agreement.other_keys.saturating_add(1);
+                if agreement.pinned.is_some() || agreement.other_keys < NEW_HOME_AGENT {
+                    return Err(Drop::OtherKey);
+                }
+                self.start_over();
+                return Ok(Challenged::NewHomeAgent);
+            }
+            (Some(_) | None, Some(_)) => {}
+            (Some(key), None) => agreement.agree(key, address, identity)?,
+            (None, None) => return Err(Drop::UnexpectedMessage),
+        }
+        agreement.cookie = Some(challenge.cookie);
+        Ok(Challenged::Answerable)
+    }
+
+    /// The home agent has what it needs.
+    pub(super) fn accepted(&mut self) {
+        if let Self::Agreed(agreement) = self {
+            agreement.cookie = None;
+            agreement.other_keys = 0;
+        }
+    }
+
+    /// Another home agent is asked: nothing is agreed with that one.
+    pub(super) fn start_over(&mut self) {
+        if let Self::Agreed(agreement) = self {
+            agreement.made = None;
+            agreement.cookie = None;
+            agreement.other_keys = 0;
+        }
+    }
+}
+
+impl Agreement {
+    fn agree(&mut self, key: PublicKey, address: IpAddr, identity: &Identity) -> Result<(), Drop> {
+        if self.pinned.is_some_and(|pinned| pinned != key) {
+            return Err(Drop::OtherKey);
+        }
+        let association = self
+            .pair
+            .with_home_agent(&key, address, identity)
+            .ok_or(Drop::OtherKey)?;
+        self.made = Some(Made {
+            key,
+            address,
+            association,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,411 @@
+//! Both machines agree on a key: what crosses the wire, and what strangers get out of it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mobility_protocol::home_agent::{self, HomeAgent, Mode};
+use mobility_protocol::mobile_node::{
+    BindingState, Config, Credentials, Event, MobileNode, StoredBinding,
+};
+use mobility_protocol::security::{Claimant, Cookie, HomeAgentSecret, KeyPair, PublicKey};
+use mobility_protocol::{
+    CareOfAddress, Datagram, Family, HomeAgentAddress, Identity, Path, Transmit,
+};
+
+const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
+const SEED: [u8; 32] = [9; 32];
+
+/// A laptop, a home agent, and the wire between them.
+struct World {
+    begin: Instant,
+    now: Instant,
+    family: Family,
+    laptop: MobileNode,
+    agent: HomeAgent,
+}
+
+fn address(family: Family, last: u8) -> IpAddr {
+    match family {
+        Family::Ipv4 => [198, 51, 100, last].into(),
+        Family::Ipv6 => format!("2001:db8:9::{last:x}").parse().unwrap(),
+    }
+}
+
+fn home_agent(family: Family) -> HomeAgentAddress {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(203, 0, 113, 10).into(),
+        Family::Ipv6 => HomeAgentAddress("2001:db8::10".parse().unwrap()),
+    }
+}
+
+fn agent_config(secret: HomeAgentSecret) -> home_agent::Config {
+    home_agent::Config {
+        ipv4: Some(Ipv4Addr::new(203, 0, 113, 10)),
+        ipv6: Some("2001:db8::10".parse().unwrap()),
+        pools: vec![
+            "10.128.0.0/24".parse().unwrap(),
+            "2001:db8:1::/120".parse().unwrap(),
+        ],
+        exclude: vec![],
+        hold_down: Duration::from_secs(60),
+        default_lifetime: Duration::from_secs(600),
+        max_lifetime: Duration::from_secs(600),
+        mode: Mode::Open {
+            secret,
+            legacy: false,
+        },
+        mobile_nodes: vec![],
+        correspondents: Arc::from(["192.0.2.0/24".parse().unwrap()]),
+        replay_window: Duration::from_secs(7),
+    }
+}
+
+fn identity() -> Identity {
+    Identity::new("a@b").unwrap()
+}
+
+impl World {
+    fn new(family: Family) -> Self {
+        let now = Instant::now();
+        let config = agent_config(HomeAgentSecret::from_seed(&SEED));
+        Self {
+            begin: now,
+            now,
+            family,
+            laptop: MobileNode::new(Config::new(identity()), [1; 32], now, NEW_YEAR),
+            agent: HomeAgent::new(config, [2; 32], now, NEW_YEAR).unwrap(),
+        }
+    }
+
+    fn bind(&mut self, pinned: Option<PublicKey>) {
+        let (agent, now) = (home_agent(self.family), self.now);
+        let server = address(self.family, 80);
+        let credentials = Credentials::Agreement { pinned };
+        self.laptop
+            .bind(agent, "server.example", &[server], credentials, now)
+            .unwrap();
+        self.attach(7);
+    }
+
+    fn attach(&mut self, last: u8) {
+        let path = Path {
+            care_of: CareOfAddress(address(self.family, last)),
+            interface: 2,
+        };
+        self.laptop
+            .handle_path(home_agent(self.family), Some(path), false, self.now);
+    }
+
+    /// What the laptop sends now.
+    fn sent(&mut self) -> Vec<Transmit> {
+        std::iter::from_fn(|| self.laptop.poll_transmit()).collect()
+    }
+
+    /// What the home agent answers to this from there.
+    fn answers(&mut self, sent: &Transmit, source: IpAddr) -> Vec<Transmit> {
+        let datagram = Datagram {
+            source,
+            destination: sent.destination,
+            transport: sent.transport,
+            home_address: None,
+            payload: &sent.payload,
+        };
+        self.agent.handle_input(datagram, self.now);
+        while self.agent.poll_store_change().is_some() {}
+        while self.agent.poll_event().is_some() {}
+        std::iter::from_fn(|| self.agent.poll_transmit()).collect()
+    }
+
+    fn deliver(&mut self, answer: &Transmit) {
+        let datagram = Datagram {
+            source: answer.source,
+            destination: answer.destination,
+            transport: answer.transport,
+            home_address: None,
+            payload: &answer.payload,
+        };
+        self.laptop.handle_input(datagram, self.now);
+    }
+
+    /// Lets everything cross until nothing more is sent; tells the sizes of questions and answers.
+    fn settle(&mut self) -> Vec<(usize, usize)> {
+        let mut exchanges = Vec::new();
+        for _ in 0..10 {
+            for sent in self.sent() {
+                let answers = self.answers(&sent, sent.source);
+                for answer in answers {
+                    exchanges.push((sent.payload.len(), answer.payload.len()));
+                    self.deliver(&answer);
+                }
+            }
+        }
+        exchanges
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.laptop.handle_timeout(self.now);
+        self.agent.handle_timeout(self.now);
+    }
+
+    fn state(&self) -> Option<BindingState> {
+        Some(self.laptop.bindings(self.now).first()?.state)
+    }
+
+    fn drops(&self, name: &str) -> u64 {
+        let laptop = self.laptop.counters();
+        let agent = self.agent.counters();
+        laptop
+            .into_iter()
+            .map(|(name, count)| (name.into_owned(), count))
+            .chain(
+                agent
+                    .into_iter()
+                    .map(|(name, count)| (name.to_owned(), count)),
+            )
+            .filter(|(known, _)| known == name)
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+fn families(test: impl Fn(Family)) {
+    test(Family::Ipv4);
+    test(Family::Ipv6);
+}
+
+#[test]
+fn a_stranger_gets_a_binding_in_two_round_trips() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        let exchanges = world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active), "{family}");
+        assert_eq!(exchanges.len(), 2);
+        let (asked, challenge) = exchanges[0];
+        assert!(challenge <= asked, "{challenge} octets for {asked}");
+        assert_eq!(world.drops("challenges"), 1);
+
+        // A move takes one, and a refresh too.
+        world.attach(8);
+        assert_eq!(world.settle().len(), 1);
+        world.wait(Duration::from_secs(481));
+        assert_eq!(world.settle().len(), 1);
+        let bindings: Vec<_> = world.agent.bindings(world.now).collect();
+        assert_eq!(bindings.len(), 1);
+        assert_eq!(bindings[0].care_of.ip(), address(family, 8));
+        assert!(!bindings[0].authenticated, "anybody may have this name");
+    });
+}
+
+#[test]
+fn a_pinned_key_is_asked_for() {
+    families(|family| {
+        let ours = HomeAgentSecret::from_seed(&SEED).public();
+        let mut world = World::new(family);
+        world.bind(Some(ours));
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+
+        let theirs = HomeAgentSecret::from_seed(&[3; 32]).public();
+        let mut world = World::new(family);
+        world.bind(Some(theirs));
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Registering));
+        assert_eq!(world.drops("drop_other_key"), 1);
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+    });
+}
+
+#[test]
+fn a_cookie_is_worth_nothing_elsewhere() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        let first = world.sent().remove(0);
+        let challenge = world.answers(&first, first.source).remove(0);
+        world.deliver(&challenge);
+        let second = world.sent().remove(0);
+        // In IPv6 the packet in the datagram says where it is from; its native form has no such thing.
+        let elsewhere = world.answers(&second, address(family, 66));
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+        for answer in &elsewhere {
+            assert!(answer.payload.len() <= second.payload.len());
+        }
+        // Nor later.
+        world.wait(Duration::from_secs(70));
+        world.answers(&second, second.source);
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active), "asked again");
+    });
+}
+
+#[test]
+fn nobody_else_under_the_same_name_touches_a_binding() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        let lent = world.laptop.bindings(world.now)[0].home_address;
+
+        // Somebody with the same name gets a binding of his own.
+        let now = world.now;
+        let other = MobileNode::new(Config::new(identity()), [77; 32], now, NEW_YEAR);
+        let first = std::mem::replace(&mut world.laptop, other);
+        world.bind(None);
+        world.settle();
+        let theirs = world.laptop.bindings(world.now)[0].home_address;
+        assert_ne!(theirs, lent);
+        assert_eq!(world.agent.bindings(world.now).count(), 2);
+
+        // And ends his own.
+        let agent = home_agent(family);
+        world.laptop.release(agent, world.now);
+        world.settle();
+        let left: Vec<_> = world.agent.bindings(world.now).collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(Some(left[0].home_address), lent);
+        world.laptop = first;
+        world.attach(9);
+        assert_eq!(world.settle().len(), 1);
+        assert_eq!(world.state(), Some(BindingState::Active));
+    });
+}
+
+#[test]
+fn a_restarted_mobile_node_has_its_key() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        let stored = world.laptop.snapshot(world.now);
+        let text = serde_json::to_string(&stored).unwrap();
+        let stored: Vec<StoredBinding> = serde_json::from_str(&text).unwrap();
+        world.wait(Duration::from_secs(1));
+        let unix_time = NEW_YEAR + (world.now - world.begin);
+        world.laptop = MobileNode::new(Config::new(identity()), [5; 32], world.now, unix_time);
+        let credentials = Credentials::Agreement { pinned: None };
+        let stored = stored
+            .into_iter()
+            .map(|binding| (binding, credentials.clone()));
+        world.laptop.restore(stored, world.now);
+        world.attach(7);
+        assert_eq!(world.settle().len(), 1);
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(world.agent.bindings(world.now).count(), 1);
+    });
+}
+
+#[test]
+fn a_home_agent_that_forgot_everything_is_asked_anew() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        world.wait(Duration::from_secs(2));
+        let config = agent_config(HomeAgentSecret::from_seed(&SEED));
+        let unix_time = NEW_YEAR + (world.now - world.begin);
+        world.agent = HomeAgent::new(config, [3; 32], world.now, unix_time).unwrap();
+        world.attach(8);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(world.agent.bindings(world.now).count(), 1);
+        let mut lost = false;
+        while let Some(event) = world.laptop.poll_event() {
+            lost |= matches!(event, Event::Lost { .. });
+        }
+        assert!(lost, "sockets may have an address that is gone");
+    });
+}
+
+#[test]
+fn a_home_agent_that_lost_its_secret_is_taken_for_a_new_one_after_three_answers() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        world.wait(Duration::from_secs(2));
+        let config = agent_config(HomeAgentSecret::from_seed(&[10; 32]));
+        let unix_time = NEW_YEAR + (world.now - world.begin);
+        world.agent = HomeAgent::new(config, [3; 32], world.now, unix_time).unwrap();
+        world.attach(8);
+        for _ in 0..2 {
+            world.settle();
+            assert_eq!(world.state(), Some(BindingState::Moving));
+            let due = world.laptop.poll_timeout().unwrap();
+            world.wait(due - world.now);
+        }
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(world.drops("drop_other_key"), 2);
+        assert_eq!(world.agent.bindings(world.now).count(), 1);
+    });
+}
+
+#[test]
+fn the_published_key_is_not_enough() {
+    families(|family| {
+        let mut world = World::new(family);
+        let agent = home_agent(family);
+        let open = mobility_protocol::security::SecurityAssociation::open_mode();
+        world
+            .laptop
+            .bind(
+                agent,
+                "server.example",
+                &[address(family, 80)],
+                open,
+                world.now,
+            )
+            .unwrap();
+        world.attach(7);
+        assert_eq!(world.settle(), []);
+        assert_eq!(world.drops("drop_unprotected"), 1);
+    });
+}
+
+/// The vectors of docs/security.md.
+#[test]
+fn a_second_implementation_finds_the_same_numbers() {
+    let secret = HomeAgentSecret::from_seed(&SEED);
+    let pair = KeyPair::new([1; 32]);
+    let at = IpAddr::from([203, 0, 113, 10]);
+    let association = pair
+        .with_home_agent(&secret.public(), at, &identity())
+        .unwrap();
+    let cookie = secret.cookie(
+        &Claimant {
+            home_agent: at,
+            source: [198, 51, 100, 7].into(),
+            spi: association.spi,
+            identity: &identity(),
+        },
+        NEW_YEAR,
+    );
+    let found = [
+        pair.public().to_string(),
+        secret.public().to_string(),
+        format!("{:08x}", association.spi),
+        hex::encode(association.key.as_bytes()),
+        hex::encode(cookie.0),
+    ];
+    assert_eq!(
+        found,
+        [
+            "a4e09292b651c278b9772c569f5fa9bb13d906b46ab68c9df9dc2b4409f8a209",
+            "5bd6ed0693f72f6af02cf426770224a78c721d6c14c96da4cef1c420abb18e02",
+            "9a92f238",
+            "28a96c426776ae7666e50d1c9dfc4b0aa316dccc18fd45e3a27e3936ea415e91",
+            "6955b900620108592cca7221756b755f90561034",
+        ]
+    );
+    assert_ne!(cookie, Cookie::NONE);
+    let text = include_str!("../../../docs/security.md");
+    for number in found {
+        assert!(text.contains(&number), "{number}");
+    }
+}
