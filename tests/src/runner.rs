@@ -65,16 +65,15 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// Every cell of a story. The kernel backend carries IPv4 alone.
+    /// Every cell of a story.
     fn all(entry: &'a StoryEntry) -> impl Iterator<Item = Cell<'a>> {
-        let cells = entry.families.iter().flat_map(move |family| {
+        entry.families.iter().flat_map(move |family| {
             entry.backends.iter().map(move |backend| Cell {
                 entry,
                 family: *family,
                 backend: *backend,
             })
-        });
-        cells.filter(|cell| (cell.family, cell.backend) != (Family::Ipv6, Backend::Kernel))
+        })
     }
 
     fn needs_kernel_tunnels(self) -> bool {

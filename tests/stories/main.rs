@@ -92,9 +92,7 @@ const BOOK: &[StoryEntry] = &[
     story!(narrow_network_is_no_black_hole, ["ping"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
     // The column is chad's backend.
-    story!(each_backend_understands_the_other, ["curl"])
-        .beside_kernel_tunnels()
-        .told_in(&[Family::Ipv4]),
+    story!(each_backend_understands_the_other, ["curl"]).beside_kernel_tunnels(),
     story!(agent_and_server_on_one_host, ["curl"]),
     story!(
         host_without_agent_is_untouched,
