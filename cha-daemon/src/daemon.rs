@@ -299,6 +299,7 @@ fn machine_config(config: &Config, mode: Mode) -> home_agent::Config {
         default_lifetime: config.lifetime.default,
         max_lifetime: config.lifetime.max,
         mode,
+        quotas: config.security.quotas,
         mobile_nodes: config
             .mobile_nodes
             .iter()

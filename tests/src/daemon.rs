@@ -54,6 +54,8 @@ pub struct ChadSettings {
     pub mode: String,
     /// `[security] legacy-open`.
     pub legacy_open: bool,
+    /// `[security] host-quota` and `site-quota`.
+    pub quota: u32,
     /// Who carries the packets.
     pub backend: Backend,
     /// Where the bindings are kept, if not in memory like all else of the lab.
@@ -75,6 +77,7 @@ impl ChadSettings {
             correspondents: vec![IpNet::from(site.address)],
             mode: "open".to_owned(),
             legacy_open: false,
+            quota: 64,
             backend: Backend::of_this_story(),
             state: None,
             more: String::new(),
@@ -118,12 +121,15 @@ impl ChadSettings {
              [pool]\n{pool}hold-down = \"{}s\"\n\
              [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
              [security]\nmode = \"{}\"\nlegacy-open = {}\n\
+             host-quota = {}\nsite-quota = {}\n\
              [dataplane]\nbackend = \"{}\"\n\
              {correspondents}{}",
             self.hold_down * patience(),
             self.lifetime * patience(),
             self.mode,
             self.legacy_open,
+            self.quota,
+            self.quota,
             self.backend,
             self.more
         )
@@ -550,6 +556,7 @@ mod tests {
             lifetime: 60,
             mode: "open".to_owned(),
             legacy_open: false,
+            quota: 64,
             backend: Backend::Userspace,
             state: None,
             more: String::new(),

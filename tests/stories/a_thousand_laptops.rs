@@ -24,7 +24,13 @@ const ECHO: u16 = 7;
 
 pub(crate) fn tell(story: &Story) -> Told {
     let size = fleet_size()?;
-    let mut stage = Stage::with(|chad| chad.lifetime = 900, |_| {})?;
+    let mut stage = Stage::with(
+        |chad| {
+            chad.lifetime = 900;
+            chad.quota = u32::MAX;
+        },
+        |_| {},
+    )?;
     let neighbour = stage.internet.laptop("neighbour")?;
     neighbour.be_optimistic(true)?;
     neighbour.move_to(&stage.train)?;

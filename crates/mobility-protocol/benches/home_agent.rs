@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mobility_protocol::home_agent::{Config, HomeAgent, Mode};
+use mobility_protocol::home_agent::{Config, HomeAgent, Mode, Quotas};
 use mobility_protocol::security::{HomeAgentSecret, SecurityAssociation};
 use mobility_protocol::wire::mip4::{
     Extension, Extensions, Identification, RegistrationRequest, RequestFlags,
@@ -80,6 +80,7 @@ fn home_agent(now: Instant) -> HomeAgent {
             secret: HomeAgentSecret::from_seed(&[9; 32]),
             legacy: true,
         },
+        quotas: Quotas::default(),
         mobile_nodes: vec![],
         correspondents: Arc::from([net("198.51.100.0/24")]),
         replay_window: Duration::from_secs(7),

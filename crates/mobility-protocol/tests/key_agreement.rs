@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mobility_protocol::home_agent::{self, HomeAgent, Mode};
+use mobility_protocol::home_agent::{self, HomeAgent, Mode, Quotas};
 use mobility_protocol::mobile_node::{
     BindingState, Config, Credentials, Event, MobileNode, StoredBinding,
 };
@@ -57,6 +57,7 @@ fn agent_config(secret: HomeAgentSecret) -> home_agent::Config {
             secret,
             legacy: false,
         },
+        quotas: Quotas::default(),
         mobile_nodes: vec![],
         correspondents: Arc::from(["192.0.2.0/24".parse().unwrap()]),
         replay_window: Duration::from_secs(7),
@@ -343,6 +344,39 @@ fn a_home_agent_that_lost_its_secret_is_taken_for_a_new_one_after_three_answers(
         assert_eq!(world.state(), Some(BindingState::Active));
         assert_eq!(world.drops("drop_other_key"), 2);
         assert_eq!(world.agent.bindings(world.now).count(), 1);
+    });
+}
+
+#[test]
+fn one_host_has_a_quota_and_gets_it_back_when_its_addresses_have_rested() {
+    families(|family| {
+        let mut world = World::new(family);
+        let mut config = agent_config(HomeAgentSecret::from_seed(&SEED));
+        config.quotas = Quotas { host: 3, site: 100 };
+        world.agent = HomeAgent::new(config, [2; 32], world.now, NEW_YEAR).unwrap();
+        let crowd = |world: &mut World, seeds: std::ops::Range<u8>| {
+            let unix_time = NEW_YEAR + (world.now - world.begin);
+            for seed in seeds {
+                world.laptop =
+                    MobileNode::new(Config::new(identity()), [seed; 32], world.now, unix_time);
+                world.bind(None);
+                world.settle();
+            }
+            world.agent.bindings(world.now).count()
+        };
+        assert_eq!(crowd(&mut world, 20..30), 3);
+        let held: u64 = world
+            .agent
+            .pool_usage()
+            .iter()
+            .map(|pool| pool.held_down)
+            .sum();
+        assert_eq!(held, 0, "who is refused costs the pool nothing");
+        // All three expire, rest, and are forgotten.
+        world.wait(Duration::from_secs(601));
+        assert_eq!(crowd(&mut world, 30..33), 0, "they rest");
+        world.wait(Duration::from_secs(61));
+        assert_eq!(crowd(&mut world, 40..50), 3);
     });
 }
 

@@ -41,6 +41,7 @@ pub fn measure(backend: Backend, family: Family, scale: &Scale) -> Result<Vec<Se
     let mut internet = Internet::new(&[])?;
     let site = internet.site("server.example", SiteKind::Gateway)?;
     let mut settings = ChadSettings::of(&site);
+    settings.quota = u32::MAX;
     settings.lifetime = LIFETIME / patience();
     settings.pool = pool(&site)?;
     let disk = Disk::of(backend, family)?;

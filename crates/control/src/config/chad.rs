@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mobility_protocol::Identity;
+use mobility_protocol::home_agent::Quotas;
 use mobility_protocol::security::SecurityAssociation;
 
 use super::{BackendChoice, ConfigErrors, Configuration, Warning};
@@ -122,6 +123,8 @@ pub struct Security {
     pub legacy_open: bool,
     /// Where the secret of open mode is kept; made at the first start.
     pub secret_file: PathBuf,
+    /// How many addresses strangers may have, by where they are.
+    pub quotas: Quotas,
 }
 
 /// Who may register.

@@ -322,6 +322,22 @@ pub(super) fn spi(value: &DeValue<'_>) -> Parsed<u32> {
     }
 }
 
+/// How many at most: at least one.
+pub(super) fn quota(value: &DeValue<'_>) -> Parsed<u32> {
+    let help = "write a number, 1 or above, without quotes: 64";
+    let number = value.as_integer().ok_or_else(|| {
+        Complaint::new(
+            format!("a number is needed, this is {}", with_article(value)),
+            help,
+        )
+    })?;
+    i64::from_str_radix(number.as_str(), number.radix())
+        .ok()
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| *number > 0)
+        .ok_or_else(|| Complaint::new(format!("{number} is no quota"), help))
+}
+
 /// How the authenticator is computed.
 pub(super) fn algorithm(value: &DeValue<'_>) -> Parsed<Algorithm> {
     let words = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));

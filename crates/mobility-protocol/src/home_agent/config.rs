@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::per_family::PerFamily;
 use super::pools::Pools;
+use super::quotas::Quotas;
 use crate::binding::is_host_address;
 use crate::pool::{LONGEST_HOLD_DOWN, Pool, PoolConfig, PoolError};
 use crate::security::{
@@ -43,6 +44,8 @@ pub struct Config {
     pub max_lifetime: Duration,
     /// Who gets a binding.
     pub mode: Mode,
+    /// How much of the pools strangers may have.
+    pub quotas: Quotas,
     /// The mobile nodes that share a key with this home agent.
     pub mobile_nodes: Vec<MobileNodeConfig>,
     /// Whom this home agent serves: the only inner peers of every tunnel.

@@ -71,6 +71,7 @@ mod mip4;
 mod mip6;
 mod per_family;
 mod pools;
+mod quotas;
 mod record;
 mod registration;
 mod restore;
@@ -81,6 +82,7 @@ mod tests;
 
 pub use config::{Config, ConfigError, LONGEST_LIFETIME, MobileNodeConfig, Mode};
 pub use event::{BindingState, BindingView, Event};
+pub use quotas::Quotas;
 pub use record::{Owner, RestoreSummary, StoreChange, StoredLease, StoredRecord};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -99,6 +101,7 @@ use clock::Clock;
 use config::Policy;
 use counters::{Counters, Life};
 use pools::Pools;
+use quotas::Taken;
 use signalling::Rejected;
 use table::{Binding, Lease, Slot, Table};
 
@@ -118,6 +121,8 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 pub struct HomeAgent {
     policy: Policy,
     pools: Pools,
+    /// What strangers have of the pools.
+    taken: Taken,
     table: Table,
     clock: Clock,
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
@@ -145,10 +150,12 @@ impl HomeAgent {
         now: Instant,
         unix_time: Duration,
     ) -> Result<Self, ConfigError> {
+        let taken = Taken::new(config.quotas);
         let (policy, pools) = Policy::new(config, seed)?;
         Ok(Self {
             policy,
             pools,
+            taken,
             table: Table::default(),
             clock: Clock::new(unix_time, now),
             moving: BTreeMap::new(),
@@ -214,6 +221,9 @@ impl HomeAgent {
                 Some(Lease::Bound(_)) => self.end(slot, Life::Expired, now),
                 Some(Lease::Released { .. }) => {
                     if let Some(node) = self.table.remove(slot) {
+                        if let Some(care_of) = node.counted_at {
+                            self.taken.give_back(care_of);
+                        }
                         let family = node.family();
                         self.changes
                             .push_back(StoreChange::Delete(node.owner(), family));

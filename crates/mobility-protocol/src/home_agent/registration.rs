@@ -1,13 +1,13 @@
 //! What becomes of an authenticated Binding Update.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::counters::Life;
 use super::freshness::{Freshness, Time};
 use super::message::{Acknowledgement, BindingUpdate, Denial, Reason};
 use super::table::{Binding, Lease, MobileNode, Slot, seconds};
 use super::{Event, HomeAgent, Owner, REMEMBERED};
-use crate::{HomeAddress, Lifetime};
+use crate::{CareOfAddress, HomeAddress, Lifetime};
 
 /// What was granted: how much of the lifetime there is, for which home address.
 type Granted = (Lifetime, HomeAddress);
@@ -74,21 +74,20 @@ impl HomeAgent {
         now: Instant,
     ) -> Result<Granted, Reason> {
         let lifetime = update.grant?;
-        let home_address = self.home_address(update, slot, now)?;
         let care_of = update.care_of;
         let former = slot.and_then(|slot| self.table.get(slot)?.binding().copied());
-        let binding = Binding {
-            home_address,
-            care_of,
-            transport: update.transport,
-            lifetime: seconds(lifetime),
-            expires: now + lifetime,
-        };
-        let slot = self
-            .bind(update, slot, Lease::Bound(binding))
-            .inspect_err(|_| {
-                self.pools.release(home_address, now);
-            })?;
+        let stranger = slot.is_none() && update.association.is_agreed();
+        let counted_at = stranger.then_some(care_of);
+        if let Some(care_of) = counted_at {
+            // Before an address is touched: it would have to rest after that.
+            self.taken.take(care_of)?;
+        }
+        let lent = self.lend(update, slot, lifetime, counted_at, now);
+        let (slot, home_address) = lent.inspect_err(|_| {
+            if let Some(care_of) = counted_at {
+                self.taken.give_back(care_of);
+            }
+        })?;
         self.store(slot);
         match former.map(|former| former.care_of) {
             None => {
@@ -121,6 +120,32 @@ impl HomeAgent {
             }
         }
         Ok((Lifetime::Finite(lifetime), home_address))
+    }
+
+    /// Takes an address from the pool and writes down who has it.
+    fn lend(
+        &mut self,
+        update: &BindingUpdate,
+        slot: Option<Slot>,
+        lifetime: Duration,
+        counted_at: Option<CareOfAddress>,
+        now: Instant,
+    ) -> Result<(Slot, HomeAddress), Reason> {
+        let home_address = self.home_address(update, slot, now)?;
+        let lease = Lease::Bound(Binding {
+            home_address,
+            care_of: update.care_of,
+            transport: update.transport,
+            lifetime: seconds(lifetime),
+            expires: now + lifetime,
+        });
+        match self.bind(update, slot, lease, counted_at) {
+            Ok(slot) => Ok((slot, home_address)),
+            Err(reason) => {
+                self.pools.release(home_address, now);
+                Err(reason)
+            }
+        }
     }
 
     /// The home address this request gets, taken from the pool.
@@ -167,6 +192,7 @@ impl HomeAgent {
         update: &BindingUpdate,
         slot: Option<Slot>,
         lease: Lease,
+        counted_at: Option<CareOfAddress>,
     ) -> Result<Slot, Reason> {
         match slot {
             Some(slot) => {
@@ -175,7 +201,7 @@ impl HomeAgent {
             }
             None => {
                 let (identity, association) = (update.identity.clone(), update.association.clone());
-                let node = MobileNode::new(identity, association, update.stamp, lease);
+                let node = MobileNode::new(identity, association, update.stamp, lease, counted_at);
                 self.table.insert(node).ok_or(Reason::Resources)
             }
         }

@@ -186,7 +186,14 @@ impl HomeAgent {
             Some(shared) => Arc::clone(shared),
             None => association,
         };
-        self.table
-            .insert(MobileNode::new(identity, association, last, lease))
+        let counted_at = match lease {
+            Lease::Bound(binding) if association.is_agreed() => Some(binding.care_of),
+            Lease::Bound(_) | Lease::Released { .. } => None,
+        };
+        if let Some(care_of) = counted_at {
+            self.taken.note(care_of);
+        }
+        let node = MobileNode::new(identity, association, last, lease, counted_at);
+        self.table.insert(node)
     }
 }

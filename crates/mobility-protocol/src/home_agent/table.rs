@@ -24,6 +24,8 @@ pub(super) struct MobileNode {
     /// That of the last accepted request.
     pub(super) last: Stamp,
     pub(super) lease: Lease,
+    /// Where it was when it came, if there is a quota for who is there.
+    pub(super) counted_at: Option<CareOfAddress>,
     /// Its entry among the deadlines: never later than the deadline of the lease.
     scheduled: Option<Instant>,
 }
@@ -62,12 +64,14 @@ impl MobileNode {
         association: Arc<SecurityAssociation>,
         last: Stamp,
         lease: Lease,
+        counted_at: Option<CareOfAddress>,
     ) -> Self {
         Self {
             identity,
             association,
             last,
             lease,
+            counted_at,
             scheduled: None,
         }
     }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use mobility_protocol::home_agent::{self, HomeAgent, Mode, Owner, StoreChange, StoredRecord};
+use mobility_protocol::home_agent::{
+    self, HomeAgent, Mode, Owner, Quotas, StoreChange, StoredRecord,
+};
 use mobility_protocol::mobile_node::{
     BindingView, Config, Credentials, Event, MobileNode, StoredBinding, Usage,
 };
@@ -303,6 +305,11 @@ impl Agent {
             mode: Mode::Open {
                 secret: HomeAgentSecret::from_seed(&[9; 32]),
                 legacy: true,
+            },
+            // Fleets are larger than the networks they share.
+            quotas: Quotas {
+                host: u32::MAX,
+                site: u32::MAX,
             },
             mobile_nodes: Vec::new(),
             correspondents: addresses

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mobility_protocol::Identity;
+use mobility_protocol::home_agent::Quotas;
 
 use super::super::document::{Complaint, Document, Located, Report, Section};
 use super::super::{Configuration, common, values};
@@ -78,6 +79,7 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
             mode: security.mode.value,
             legacy_open: security.legacy_open.value,
             secret_file,
+            quotas: security.quotas,
         },
         backend,
         mobile_nodes: mobile_nodes
@@ -236,6 +238,7 @@ struct LocatedSecurity {
     mode: Located<SecurityMode>,
     legacy_open: Located<bool>,
     secret_file: Option<Located<PathBuf>>,
+    quotas: Quotas,
 }
 
 fn security(section: Section<'_>) -> LocatedSecurity {
@@ -248,8 +251,14 @@ fn security(section: Section<'_>) -> LocatedSecurity {
     });
     let legacy_open = section.or("legacy-open", false, values::boolean);
     let secret_file = section.optional("secret-file", values::path);
+    let usual = Quotas::default();
+    let quotas = Quotas {
+        host: section.or("host-quota", usual.host, values::quota).value,
+        site: section.or("site-quota", usual.site, values::quota).value,
+    };
     section.finish();
     LocatedSecurity {
+        quotas,
         mode,
         legacy_open,
         secret_file,

@@ -45,6 +45,7 @@ fn config() -> Config {
             secret: HomeAgentSecret::from_seed(&[9; 32]),
             legacy: true,
         },
+        quotas: Quotas::default(),
         mobile_nodes: vec![node(LAPTOP, Some("10.128.0.9")), node(PHONE, None)],
         correspondents: Arc::from(["198.51.100.0/24".parse().unwrap()]),
         replay_window: secs(7),
