@@ -34,9 +34,9 @@ pub struct Config {
     pub pools: Vec<IpNet>,
     /// The peers of all bindings, as far as they are known beforehand: it saves time at the first one.
     pub correspondents: Option<Arc<[IpNet]>>,
-    /// The name of the tunnel device.
+    /// The name of the tunnel device; the kernel backend's of IPv6 has `-6` behind it.
     pub device: String,
-    /// The MTU of the tunnel device in octets: of the path's, less the wrapping.
+    /// The MTU of the tunnel device in octets: of the path's, less 20. For IPv6 it is 20 less.
     pub mtu: u16,
 }
 

@@ -114,6 +114,12 @@ impl Rules {
         nft::run(TABLE_IN_FULL, &rules, Purpose::Apply)
     }
 
+    /// The name of a family's device.
+    pub(super) fn device(&self, family: Family) -> String {
+        let served = self.0.iter().find(|served| served.family() == family);
+        served.map_or_else(String::new, |served| served.device.clone())
+    }
+
     /// The table without the elements of bindings.
     fn text(&self) -> String {
         let mut counters = String::new();

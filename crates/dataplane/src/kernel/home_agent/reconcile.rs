@@ -107,9 +107,9 @@ impl State {
     }
 
     pub(super) fn repair_routes(&mut self, present: routes::Present) -> Result<usize, Error> {
-        for index in self.devices.values() {
+        for (family, index) in &self.devices {
             match device::get(&mut self.routes, *index)? {
-                None => return Err(Error::NoDevice(index.to_string())),
+                None => return Err(Error::NoDevice(self.rules.device(*family))),
                 Some(device) if !device.up => device::bring_up(&mut self.routes, *index)?,
                 Some(_) => {}
             }
