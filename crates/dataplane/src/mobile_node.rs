@@ -196,6 +196,15 @@ impl MobileNodeDataplane {
             .await
     }
 
+    /// Keeps the tunnels' packets on their interfaces. To be called when links, addresses or routes
+    /// have changed.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`], [`Error::Several`].
+    pub async fn refresh_ways(&self) -> Result<(), Error> {
+        self.routes.lock().await.refresh_ways().await
+    }
+
     /// Whether tunnels of this family can be carried here.
     #[must_use]
     pub fn carries(&self, family: Family) -> bool {

@@ -11,6 +11,9 @@ use super::Daemon;
 
 impl Daemon {
     pub(super) async fn look_at_paths(&mut self) {
+        if let Err(error) = self.dataplane.refresh_ways().await {
+            self.netlink_failed(&error);
+        }
         match self.dataplane.monitor().local_addresses().await {
             Ok(addresses) => {
                 let addresses: BTreeSet<IpAddr> =

@@ -5,6 +5,7 @@
 //!
 //! | preference | rule | why |
 //! |---|---|---|
+//! | [`WAY_PREFERENCE`] | IPv6, the kernel's tunnels: `fwmark` ours: [`WAY_TABLE`] | a tunnel's packets go by the interface of their care-of address |
 //! | [`MARKED_PREFERENCE`] | `fwmark` ours: main table | our own packets go by the access network |
 //! | [`MARKED_SKIP_PREFERENCE`] | `fwmark` ours: go to [`END_PREFERENCE`] | where main has no route, the host's further rules answer, never our capture |
 //! | [`HOME_ADDRESS_PREFERENCE`] | `from` each home address: [`HOME_ADDRESS_TABLE`] | correspondents by the tunnel, everything else `unreachable`: a home address never leaks |
@@ -48,10 +49,14 @@ use self::claims::{Claim, Claims};
 use super::messages::{Action, MAIN_TABLE, Route, RouteKind, Rule, Selector, device_metric};
 use super::reconcile::{Surplus, Tables};
 use super::sysctl::Setting;
+pub use super::ways::WAY_TABLE;
+use super::ways::Ways;
 use super::{Link, LocalAddress, Netlink};
 use crate::Error;
 use crate::error::Errors;
 
+/// The rule that keeps the packets of the kernel's IPv6 tunnels on their interfaces.
+pub const WAY_PREFERENCE: u32 = 99;
 /// The rule that sends our own packets to the main table.
 pub const MARKED_PREFERENCE: u32 = 100;
 /// The rule that takes our own packets past the capture.
@@ -76,7 +81,7 @@ const UNREACHABLE_METRIC: u32 = u32::MAX;
 /// No device has this index.
 const NO_DEVICE: u32 = 0;
 
-const TABLES: [u32; 2] = [HOME_ADDRESS_TABLE, CAPTURE_TABLE];
+const TABLES: [u32; 3] = [HOME_ADDRESS_TABLE, CAPTURE_TABLE, WAY_TABLE];
 
 /// Addresses, routes and rules of the bindings. Every verb may be repeated.
 #[derive(Debug)]
@@ -86,6 +91,7 @@ pub struct Routes {
     mtu: u16,
     carried: Option<Carried>,
     claims: Claims,
+    ways: Ways,
     /// Whether the standing rules of IPv6 are wanted: from the first binding of IPv6 to
     /// [`Routes::cleanup`]. A host that has IPv6 disabled could not have them all.
     ipv6: bool,
@@ -111,6 +117,7 @@ impl Routes {
             mtu,
             carried: None,
             claims: Claims::default(),
+            ways: Ways::default(),
             ipv6: false,
         }
     }
@@ -176,6 +183,11 @@ impl Routes {
     /// As [`Routes::install`].
     pub async fn install_through(&mut self, tunnel: &Tunnel, index: u32) -> Result<(), Error> {
         let claim = self.claims.check(tunnel, index)?;
+        if self.carried == Some(Carried::Separately)
+            && let Err(error) = self.ways.lead(&self.netlink, tunnel).await
+        {
+            tracing::warn!(home_address = %tunnel.home_address, %error, "the tunnel's packets may leave by another interface");
+        }
         let before = self.claims.get(tunnel.home_address).cloned();
         if before.as_ref() == Some(&claim) {
             return Ok(());
@@ -206,10 +218,12 @@ impl Routes {
     /// # Errors
     /// What could not be removed; the rest was.
     pub async fn remove(&mut self, home_address: HomeAddress) -> Result<(), Error> {
-        match self.claims.remove(home_address) {
-            Some(claim) => self.withdraw(&claim).await,
-            None => Ok(()),
+        let mut errors = Errors::default();
+        if let Some(claim) = self.claims.remove(home_address) {
+            errors.note(self.withdraw(&claim).await);
         }
+        errors.note(self.ways.forget(&self.netlink, home_address).await);
+        errors.into_result()
     }
 
     /// Removes what a former run left and no binding wants.
@@ -237,7 +251,17 @@ impl Routes {
                 .reconcile(&TABLES, &wanted, Surplus::Remove)
                 .await,
         );
+        // The ways are no part of those tables: the kernel says each time what they are.
+        errors.note(self.ways.refresh(&self.netlink).await);
         errors.into_result()
+    }
+
+    /// Keeps the tunnels' packets on their interfaces when routers have come or gone.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`], [`Error::Several`].
+    pub async fn refresh_ways(&self) -> Result<(), Error> {
+        self.ways.refresh(&self.netlink).await
     }
 
     /// Adds again what another program removed; tells how many routes, rules and addresses that were.
@@ -277,6 +301,7 @@ impl Routes {
             .reconcile(&TABLES, &tables, Surplus::Keep)
             .await;
         added += errors.note(routes).unwrap_or_default();
+        errors.note(self.ways.refresh(&self.netlink).await);
         errors.into_result().map(|()| added)
     }
 
@@ -293,6 +318,7 @@ impl Routes {
         }
         self.carried = None;
         self.ipv6 = false;
+        self.ways = Ways::default();
         errors.note(self.settle().await);
         errors.into_result()
     }
@@ -400,6 +426,14 @@ impl Routes {
             routes: families().map(end_of_home_addresses).collect(),
             rules: families().flat_map(standing_rules).collect(),
         };
+        if self.ipv6 && self.carried == Some(Carried::Separately) {
+            tables.rules.insert(Rule {
+                family: Family::Ipv6,
+                preference: WAY_PREFERENCE,
+                selector: Selector::Marked,
+                action: Action::Table(WAY_TABLE),
+            });
+        }
         for claim in self.claims.iter() {
             tables.rules.extend(home_address_rules(claim.address));
             for &correspondent in &claim.correspondents {

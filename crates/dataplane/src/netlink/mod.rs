@@ -16,6 +16,7 @@ mod requests;
 mod socket_messages;
 pub mod sockets;
 pub(crate) mod sysctl;
+mod ways;
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -375,7 +375,7 @@ fn meaning(message: &[u8], device: &str) -> Meaning {
 }
 
 /// ENETUNREACH, EHOSTUNREACH, EACCES (a `prohibit` route), EINVAL (a `blackhole` route).
-fn is_no_route(error: &Error) -> bool {
+pub(super) fn is_no_route(error: &Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| [101, 113, 13, 22].contains(&code))

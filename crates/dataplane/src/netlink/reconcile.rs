@@ -176,7 +176,7 @@ impl Netlink {
         Ok(rules)
     }
 
-    async fn delete_route(&self, mut message: RouteMessage) -> Result<(), Error> {
+    pub(super) async fn delete_route(&self, mut message: RouteMessage) -> Result<(), Error> {
         // States and counters of the dump are no part of a route's identity, and some are refused.
         message.header.flags = RouteFlags::empty();
         message.attributes.retain(|attribute| {

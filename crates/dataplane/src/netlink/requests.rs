@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use netlink_packet_core::{
     DoneMessage, ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL,
-    NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
+    NLM_F_REPLACE, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
 use netlink_proto::ConnectionHandle;
 use netlink_proto::sys::SocketAddr;
@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Change,
     /// Something is added that must not exist.
     Create,
+    /// Something is added in place of what may exist.
+    Replace,
 }
 
 /// A netlink socket of one protocol.
@@ -108,11 +110,12 @@ where
                 Verb::Get | Verb::Change => NLM_F_ACK,
                 Verb::Dump => NLM_F_DUMP,
                 Verb::Create => NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+                Verb::Replace => NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
             };
         let request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
         let _turn = match verb {
             Verb::Dump => Some(self.dumping.lock().await),
-            Verb::Get | Verb::Change | Verb::Create => None,
+            Verb::Get | Verb::Change | Verb::Create | Verb::Replace => None,
         };
         let stream = self
             .handle
