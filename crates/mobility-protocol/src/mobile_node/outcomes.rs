@@ -40,7 +40,7 @@ impl Entry {
         state
     }
 
-    /// What sockets wait for may take forever; who asks for a binding meanwhile connects without.
+    /// The path may take forever to come back; who asks for a binding meanwhile connects without.
     pub(super) fn report_no_path(&self, context: &mut Context<'_>) {
         context.out.event(Event::Failed {
             agent: self.agent,
@@ -60,6 +60,7 @@ impl Entry {
                 return self.begin_wanted(context);
             }
             attempt.pause();
+            self.report_no_path(context);
         } else if returned || self.is_news() {
             attempt.start(context.memory.pace.earliest(context.now));
         }

@@ -87,6 +87,8 @@ impl Entry {
                         agent: self.agent,
                         reason: FailureReason::Silent,
                     });
+                } else if self.path.is_none() {
+                    self.report_no_path(context);
                 }
                 State::Registering { attempt, held }
             }
@@ -351,6 +353,9 @@ impl Entry {
                 if held.is_none() && self.path.is_none() {
                     self.begin_wanted(context)
                 } else {
+                    if self.path.is_none() {
+                        self.report_no_path(context);
+                    }
                     State::Registering { attempt, held }
                 }
             }

@@ -174,6 +174,21 @@ fn a_lookup_during_the_release_revives_it() {
 }
 
 #[test]
+fn a_lookup_during_a_release_without_a_path_is_answered() {
+    let mut laptop = Laptop::active();
+    laptop.act(|node, now| node.release(agent(), now));
+    laptop.path(None, false);
+    laptop.take_events();
+    laptop.bind();
+    assert_eq!(laptop.take_events(), [failed(FailureReason::NoPath)]);
+    laptop.bind();
+    assert_eq!(laptop.take_events(), [failed(FailureReason::NoPath)]);
+    laptop.path(Some(path(2)), false);
+    laptop.accept(laptop.sent.len() - 1);
+    assert_eq!(laptop.take_events(), [active_event()]);
+}
+
+#[test]
 fn a_refused_release_is_a_release() {
     let mut laptop = Laptop::active();
     laptop.act(|node, now| node.release(agent(), now));
