@@ -98,7 +98,10 @@ impl Entry {
                     ..
                 },
                 Input::Unwanted,
-            ) => self.release(binding, context),
+            ) => {
+                self.report_failure(FailureReason::Released, context);
+                self.release(binding, context)
+            }
             (State::Registering { held: None, .. }, Input::Unwanted) => {
                 self.report_failure(FailureReason::Released, context);
                 match self.outstanding.latest() {

@@ -189,6 +189,17 @@ fn a_lookup_during_a_release_without_a_path_is_answered() {
 }
 
 #[test]
+fn a_lookup_during_the_release_that_is_given_up_is_answered() {
+    let mut laptop = Laptop::active();
+    laptop.act(|node, now| node.release(agent(), now));
+    laptop.bind();
+    laptop.take_events();
+    laptop.act(|node, now| node.release_name("server.example", now));
+    assert_eq!(laptop.take_events(), [failed(FailureReason::Released)]);
+    assert_eq!(laptop.state(), Some(BindingState::Releasing));
+}
+
+#[test]
 fn a_refused_release_is_a_release() {
     let mut laptop = Laptop::active();
     laptop.act(|node, now| node.release(agent(), now));
