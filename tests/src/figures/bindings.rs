@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Names a directory on a disk, for the store; else it is in memory, like all files of the lab.
-const DISK: &str = "LAB_DISK";
+pub const DISK: &str = "LAB_DISK";
 
 /// Seconds; `chad` grants no more than an hour.
 const LIFETIME: u32 = 3600;
