@@ -32,9 +32,9 @@ struct Arguments {
     /// Measures one part in this very process and prints it as JSON.
     #[arg(long, hide = true)]
     part: Option<Part>,
-    /// Measures these parts in the guest, for the machine outside.
-    #[arg(long, hide = true, num_args = 1..)]
-    report: Vec<Part>,
+    /// Measures one part in the guest, for the machine outside.
+    #[arg(long, hide = true)]
+    report: Option<Part>,
 }
 
 fn main() -> ExitCode {
@@ -45,10 +45,10 @@ fn main() -> ExitCode {
         _ => {}
     }
     let arguments = Arguments::parse();
-    match arguments.part {
-        Some(part) => measure(part, arguments.quick),
-        None if !arguments.report.is_empty() => report(&arguments.report, arguments.quick),
-        None => make(&arguments),
+    match (arguments.part, arguments.report) {
+        (Some(part), _) => measure(part, arguments.quick),
+        (None, Some(part)) => report(part, arguments.quick),
+        (None, None) => make(&arguments),
     }
 }
 
@@ -102,17 +102,20 @@ fn measure(part: Part, quick: bool) -> ExitCode {
     std::process::exit(code)
 }
 
-/// Measures parts one after another, each in a process of its own, and tells the machine outside.
-fn report(parts: &[Part], quick: bool) -> ExitCode {
+/// Measures a part in a process of its own, and tells the machine outside.
+fn report(part: Part, quick: bool) -> ExitCode {
     guest::report_machine(machine::description());
-    for part in parts {
-        eprintln!("figures: {part} ...");
-        match measure_in_a_child(*part, quick) {
-            Ok(sections) => guest::report_sections(*part, sections),
-            Err(words) => eprintln!("figures: {words}"),
+    eprintln!("figures: {part} ...");
+    match measure_in_a_child(part, quick) {
+        Ok(sections) => {
+            guest::report_sections(part, sections);
+            ExitCode::SUCCESS
+        }
+        Err(words) => {
+            eprintln!("figures: {words}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
 
 /// Measures all parts one after another, and shows the tables.
@@ -187,13 +190,9 @@ fn measure_all(parts: &[Part], quick: bool) -> (String, BTreeMap<String, Vec<Sec
         }
     }
     if !inside.is_empty() {
-        match guest::measure(&inside, quick) {
-            Ok(mut found) => {
-                machines.push(format!("In the guest: {}.", found.machine));
-                measured.append(&mut found.sections);
-            }
-            Err(error) => eprintln!("figures: {error}"),
-        }
+        let mut found = guest::measure(&inside, quick);
+        machines.push(format!("In the guest: {}.", found.machine));
+        measured.append(&mut found.sections);
     }
     (machines.join("\n\n"), measured)
 }

@@ -59,11 +59,14 @@ pub fn description() -> String {
             rest.trim_start_matches([' ', '\t', ':'])
         })
         .to_owned();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = match thread::available_parallelism().map_or(1, usize::from) {
+        1 => "1 core".to_owned(),
+        many => format!("{many} cores"),
+    };
     let kernel = read("/proc/sys/kernel/osrelease");
     let versions = ["iperf3", "wireguard-go"].map(version).join(", ");
     format!(
-        "{cores} cores ({model}), Linux {}, {versions}",
+        "{cores} ({model}), Linux {}, {versions}",
         kernel.trim()
     )
 }
