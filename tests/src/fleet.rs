@@ -125,11 +125,20 @@ impl Fleet {
         self.members.get(number)?.home_address
     }
 
-    /// Asks for a binding for each of these.
+    /// Asks for a binding for each of these, under a key that is agreed on.
     pub fn bind(&mut self, which: Range<usize>) -> Result<Campaign, LabError> {
+        self.bind_with(which, &Credentials::Agreement { pinned: None })
+    }
+
+    /// As [`Fleet::bind`], with other credentials.
+    pub fn bind_with(
+        &mut self,
+        which: Range<usize>,
+        credentials: &Credentials,
+    ) -> Result<Campaign, LabError> {
         let (agent, correspondent) = (self.agent, self.correspondent);
         let begin = move |member: &mut Member, path: Path, now| {
-            let credentials = Credentials::Agreement { pinned: None };
+            let credentials = credentials.clone();
             let machine = &mut member.machine;
             machine
                 .bind(agent, "server.example", &[correspondent], credentials, now)

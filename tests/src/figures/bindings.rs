@@ -11,6 +11,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
+use mobility_protocol::security::SecurityAssociation;
+
 use super::{
     report::Section,
     route_watch::RouteWatch,
@@ -36,6 +38,15 @@ pub struct Scale {
     pub moving: usize,
 }
 
+/// The key of a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    /// By X25519, after a cookie came back: two round trips.
+    AgreedOn,
+    /// Known to both beforehand.
+    Shared,
+}
+
 /// Registers, moves and restarts at each step of `scale`.
 pub fn measure(backend: Backend, family: Family, scale: &Scale) -> Result<Vec<Section>, Failure> {
     let mut internet = Internet::new(&[])?;
@@ -44,6 +55,13 @@ pub fn measure(backend: Backend, family: Family, scale: &Scale) -> Result<Vec<Se
     settings.quota = u32::MAX;
     settings.lifetime = LIFETIME / patience();
     settings.pool = pool(&site)?;
+    // The emulated processor would spend most of its time on agreements.
+    let key = if patience() > 1 {
+        settings.legacy_open = true;
+        Key::Shared
+    } else {
+        Key::AgreedOn
+    };
     let disk = Disk::of(backend, family)?;
     settings.state = disk.as_ref().map(|disk| disk.0.clone());
     let mut chad = HomeAgent::start_with(&site, &settings)?;
@@ -58,11 +76,11 @@ pub fn measure(backend: Backend, family: Family, scale: &Scale) -> Result<Vec<Se
         first: None,
     };
     let mut bound = scale.moving;
-    fleet.bind(0..bound)?;
+    hall.register(&mut chad, &mut fleet, 0..bound, Key::AgreedOn)?;
     for standing in &scale.standing {
         let all = scale.moving + standing;
         if all > bound {
-            hall.register(&mut chad, &mut fleet, bound..all)?;
+            hall.register(&mut chad, &mut fleet, bound..all, key)?;
             bound = all;
         }
         hall.move_some(&site, &mut fleet, scale.moving, *standing)?;
@@ -72,10 +90,11 @@ pub fn measure(backend: Backend, family: Family, scale: &Scale) -> Result<Vec<Se
     Ok(vec![hall.registrations, hall.updates, hall.starts])
 }
 
-const REGISTRATIONS: [&str; 6] = [
+const REGISTRATIONS: [&str; 7] = [
     "backend",
     "family",
     "where",
+    "key",
     "bindings",
     "registrations/s",
     "chad's processor time each, us",
@@ -132,13 +151,25 @@ impl Hall {
         chad: &mut HomeAgent,
         fleet: &mut Fleet,
         which: Range<usize>,
+        key: Key,
     ) -> Result<(), Failure> {
         let before = processor_time(chad)?;
-        let took = fleet.bind(which.clone())?.took;
+        let took = match key {
+            Key::AgreedOn => fleet.bind(which.clone())?.took,
+            Key::Shared => {
+                let association = SecurityAssociation::open_mode();
+                fleet.bind_with(which.clone(), &association.into())?.took
+            }
+        };
         let used = processor_time(chad)?.saturating_sub(before);
         let count = which.len() as f64;
         let mut row = self.begin_row();
         row.extend([
+            match key {
+                Key::AgreedOn => "agreed on",
+                Key::Shared => "shared",
+            }
+            .to_owned(),
             format!("{} to {}", which.start, which.end),
             number(count / took.as_secs_f64()),
             number(used.as_secs_f64() * 1e6 / count),

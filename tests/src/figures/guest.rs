@@ -101,7 +101,9 @@ pub fn measure(parts: &[Part], quick: bool) -> Measured {
             });
         }
     });
-    measured.into_inner().unwrap_or_else(PoisonError::into_inner)
+    measured
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 fn measure_one(part: Part, quick: bool, measured: &Mutex<Measured>) -> Result<(), LabError> {
