@@ -57,6 +57,18 @@ pub struct TunnelEndpoints {
     pub interface: Option<u32>,
 }
 
+/// Whether whoever owns a binding has shown that he is where the packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Reachability {
+    /// Something that was sent there came back.
+    #[default]
+    Proven,
+    /// Not yet. Until then no more octets go there than went to the proven address before it in the
+    /// two seconds before the move (the credit of RFC 4866, section 2.4), none where there was no such
+    /// address.
+    Unproven,
+}
+
 /// Everything the data path must know to carry one binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
@@ -67,6 +79,8 @@ pub struct Tunnel {
     /// The remote address before the last move, from which packets already under way are still
     /// accepted. Nothing is sent there.
     pub former_remote: Option<IpAddr>,
+    /// Whether packets may go to the remote address without limit.
+    pub reachability: Reachability,
     /// How packets are wrapped.
     pub encapsulation: Encapsulation,
     /// The only inner peers packets may come from and go to.

@@ -22,6 +22,6 @@ pub use binding::{
     CareOfAddress, Family, HomeAddress, HomeAgentAddress, Identity, IdentityError, Lifetime,
 };
 pub use datagram::{Datagram, Path, Transmit, Transport};
-pub use dataplane_change::{DataplaneChange, Encapsulation, Tunnel, TunnelEndpoints};
+pub use dataplane_change::{DataplaneChange, Encapsulation, Reachability, Tunnel, TunnelEndpoints};
 pub use refusal::Refusal;
 pub use stamp::Stamp;

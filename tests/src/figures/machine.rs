@@ -65,10 +65,7 @@ pub fn description() -> String {
     };
     let kernel = read("/proc/sys/kernel/osrelease");
     let versions = ["iperf3", "wireguard-go"].map(version).join(", ");
-    format!(
-        "{cores} ({model}), Linux {}, {versions}",
-        kernel.trim()
-    )
+    format!("{cores} ({model}), Linux {}, {versions}", kernel.trim())
 }
 
 /// A program and the last word before any bracket of what it says of its version.

@@ -278,7 +278,7 @@ fn merged(prefixes: &[IpNet]) -> Arc<[Range]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mobility_protocol::{Encapsulation, TunnelEndpoints};
+    use mobility_protocol::{Encapsulation, Reachability, TunnelEndpoints};
 
     fn tunnel(remote: &str, former: Option<&str>, correspondents: &[&str]) -> Tunnel {
         Tunnel {
@@ -289,6 +289,7 @@ mod tests {
                 interface: None,
             },
             former_remote: former.map(|former| former.parse().unwrap()),
+            reachability: Reachability::Proven,
             encapsulation: Encapsulation::IpInIp,
             correspondents: correspondents
                 .iter()

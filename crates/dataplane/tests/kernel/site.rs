@@ -10,7 +10,7 @@ use dataplane::home_agent::{Config, HomeAgentDataplane};
 use dataplane::{Addresses, BackendChoice, Carrier};
 use ipnet::IpNet;
 use mobility_protocol::{
-    DataplaneChange, Encapsulation, Family, HomeAddress, Tunnel, TunnelEndpoints,
+    DataplaneChange, Encapsulation, Family, HomeAddress, Reachability, Tunnel, TunnelEndpoints,
 };
 
 use crate::namespace::{self, Peer, ip, speak_ipv6};
@@ -242,6 +242,7 @@ impl World {
                 interface: None,
             },
             former_remote: former,
+            reachability: Reachability::Proven,
             encapsulation: Encapsulation::within(self.family),
             correspondents: correspondents(),
         }

@@ -11,7 +11,7 @@ use dataplane::home_agent::{self, HomeAgentDataplane};
 use dataplane::mobile_node::{Config, MobileNodeDataplane};
 use ipnet::IpNet;
 use mobility_protocol::{
-    DataplaneChange, Encapsulation, Family, HomeAddress, Tunnel, TunnelEndpoints,
+    DataplaneChange, Encapsulation, Family, HomeAddress, Reachability, Tunnel, TunnelEndpoints,
 };
 use tokio::runtime::Runtime;
 
@@ -103,6 +103,7 @@ impl World {
                 interface: Some(nix::net::if_::if_nametoindex("wlan0").unwrap()),
             },
             former_remote: None,
+            reachability: Reachability::Proven,
             encapsulation: Encapsulation::IpInIp,
             correspondents: correspondents.iter().copied().map(IpNet::from).collect(),
         }

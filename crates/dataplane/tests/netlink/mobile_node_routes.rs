@@ -10,7 +10,7 @@ use dataplane::netlink::mobile_node::Routes;
 use dataplane::{Error, FWMARK, MOBILE_NODE_DEVICE};
 use etherparse::{NetHeaders, PacketBuilder, PacketHeaders};
 use ipnet::IpNet;
-use mobility_protocol::{Encapsulation, HomeAddress, Tunnel, TunnelEndpoints};
+use mobility_protocol::{Encapsulation, HomeAddress, Reachability, Tunnel, TunnelEndpoints};
 use socket2::{Domain, Socket, Type};
 use tun_rs::SyncDevice;
 
@@ -37,6 +37,7 @@ pub(crate) fn tunnel<A: Into<IpAddr> + Copy>(home_address: A, correspondents: &[
             interface: None,
         },
         former_remote: None,
+        reachability: Reachability::Proven,
         encapsulation,
         correspondents: nets,
     }

@@ -30,7 +30,9 @@ use std::time::{Duration, Instant};
 
 use dataplane::Addresses;
 use dataplane::userspace::{Backend, Role, UserspaceConfig};
-use mobility_protocol::{DataplaneChange, Encapsulation, Family, Tunnel, TunnelEndpoints};
+use mobility_protocol::{
+    DataplaneChange, Encapsulation, Family, Reachability, Tunnel, TunnelEndpoints,
+};
 
 pub(crate) const HOME: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 5);
 pub(crate) const CARE_OF_1: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
@@ -400,6 +402,7 @@ pub(crate) fn tunnel(local: impl Into<IpAddr>, remote: impl Into<IpAddr>) -> Tun
             interface: None,
         },
         former_remote: None,
+        reachability: Reachability::Proven,
         encapsulation,
         correspondents: [plan.correspondent.into()].into_iter().collect(),
     }

@@ -92,7 +92,8 @@ use std::time::{Duration, Instant};
 use crate::pool::PoolUsage;
 use crate::security::{OPEN_MODE_SPI, PublicKey};
 use crate::{
-    CareOfAddress, Datagram, DataplaneChange, Encapsulation, Transmit, Tunnel, TunnelEndpoints,
+    CareOfAddress, Datagram, DataplaneChange, Encapsulation, Reachability, Transmit, Tunnel,
+    TunnelEndpoints,
 };
 
 use acquaintance::Directory;
@@ -381,6 +382,7 @@ impl HomeAgent {
                         interface: None,
                     },
                     former_remote: self.moving.get(&slot).map(|(_, former)| former.ip()),
+                    reachability: Reachability::Proven,
                     encapsulation: Encapsulation::within(family),
                     correspondents: Arc::clone(self.policy.correspondents.of(family)),
                 })));

@@ -12,7 +12,9 @@ use super::context::Context;
 use super::entry::{Entry, Established, State};
 use super::signalling::{self, BindingUpdate};
 use super::transitions::Input;
-use crate::{Encapsulation, HomeAddress, Lifetime, Path, Transmit, Tunnel, TunnelEndpoints};
+use crate::{
+    Encapsulation, HomeAddress, Lifetime, Path, Reachability, Transmit, Tunnel, TunnelEndpoints,
+};
 
 impl Entry {
     /// An attempt whose first message leaves as soon as the pace allows. A release runs its course
@@ -152,6 +154,7 @@ impl Entry {
                 interface: Some(binding.installed.interface),
             },
             former_remote: None,
+            reachability: Reachability::Proven,
             encapsulation: Encapsulation::within(self.agent.family()),
             correspondents: Arc::clone(&self.correspondents),
         };

@@ -108,7 +108,7 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use mobility_protocol::{Encapsulation, TunnelEndpoints};
+    use mobility_protocol::{Encapsulation, Reachability, TunnelEndpoints};
 
     use super::*;
 
@@ -121,6 +121,7 @@ mod tests {
                 interface: None,
             },
             former_remote: None,
+            reachability: Reachability::Proven,
             encapsulation: Encapsulation::IpInIp,
             correspondents: correspondents
                 .iter()

@@ -309,6 +309,7 @@ fn tunnel(home_address: Ipv4Addr, host: u8, former: Option<u8>) -> Event {
             interface: None,
         },
         former_remote: former.map(|host| at(host).ip()),
+        reachability: Reachability::Proven,
         encapsulation: Encapsulation::IpInIp,
         correspondents: config().correspondents,
     }))
