@@ -56,6 +56,8 @@ pub struct ChadSettings {
     pub legacy_open: bool,
     /// `[security] host-quota` and `site-quota`.
     pub quota: u32,
+    /// `[security] host-rate`, `site-rate` and `rate`.
+    pub rate: u32,
     /// Who carries the packets.
     pub backend: Backend,
     /// Where the bindings are kept, if not in memory like all else of the lab.
@@ -78,6 +80,7 @@ impl ChadSettings {
             mode: "open".to_owned(),
             legacy_open: false,
             quota: 64,
+            rate: 64,
             backend: Backend::of_this_story(),
             state: None,
             more: String::new(),
@@ -115,21 +118,20 @@ impl ChadSettings {
             Some(state) => state.display().to_string(),
             None => format!("{place}/chad-state"),
         };
+        let (lifetime, quota, rate) = (self.lifetime * patience(), self.quota, self.rate);
         format!(
             "control = \"{place}/chad.sock\"\nstate = \"{state}\"\n\
              [listen]\n{listen}\
              [pool]\n{pool}hold-down = \"{}s\"\n\
-             [lifetime]\ndefault = \"{}s\"\nmax = \"1h\"\n\
+             [lifetime]\ndefault = \"{lifetime}s\"\nmax = \"1h\"\nfirst = \"{lifetime}s\"\n\
              [security]\nmode = \"{}\"\nlegacy-open = {}\n\
-             host-quota = {}\nsite-quota = {}\n\
+             host-quota = {quota}\nsite-quota = {quota}\n\
+             host-rate = {rate}\nsite-rate = {rate}\nrate = {rate}\n\
              [dataplane]\nbackend = \"{}\"\n\
              {correspondents}{}",
             self.hold_down * patience(),
-            self.lifetime * patience(),
             self.mode,
             self.legacy_open,
-            self.quota,
-            self.quota,
             self.backend,
             self.more
         )
@@ -557,6 +559,7 @@ mod tests {
             mode: "open".to_owned(),
             legacy_open: false,
             quota: 64,
+            rate: 64,
             backend: Backend::Userspace,
             state: None,
             more: String::new(),

@@ -28,6 +28,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         |chad| {
             chad.lifetime = 900;
             chad.quota = u32::MAX;
+            chad.rate = u32::MAX;
         },
         |_| {},
     )?;

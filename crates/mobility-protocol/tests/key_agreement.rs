@@ -57,7 +57,10 @@ fn agent_config(secret: HomeAgentSecret) -> home_agent::Config {
             secret,
             legacy: false,
         },
-        quotas: Quotas::default(),
+        quotas: Quotas {
+            first_lifetime: Duration::from_secs(600),
+            ..Quotas::default()
+        },
         mobile_nodes: vec![],
         correspondents: Arc::from(["192.0.2.0/24".parse().unwrap()]),
         replay_window: Duration::from_secs(7),
@@ -352,7 +355,7 @@ fn one_host_has_a_quota_and_gets_it_back_when_its_addresses_have_rested() {
     families(|family| {
         let mut world = World::new(family);
         let mut config = agent_config(HomeAgentSecret::from_seed(&SEED));
-        config.quotas = Quotas { host: 3, site: 100 };
+        config.quotas.host = 3;
         world.agent = HomeAgent::new(config, [2; 32], world.now, NEW_YEAR).unwrap();
         let crowd = |world: &mut World, seeds: std::ops::Range<u8>| {
             let unix_time = NEW_YEAR + (world.now - world.begin);
@@ -377,6 +380,54 @@ fn one_host_has_a_quota_and_gets_it_back_when_its_addresses_have_rested() {
         assert_eq!(crowd(&mut world, 30..33), 0, "they rest");
         world.wait(Duration::from_secs(61));
         assert_eq!(crowd(&mut world, 40..50), 3);
+    });
+}
+
+#[test]
+fn one_host_gets_so_many_bindings_a_second() {
+    families(|family| {
+        let mut world = World::new(family);
+        let mut config = agent_config(HomeAgentSecret::from_seed(&SEED));
+        config.quotas.rates.host = 2;
+        world.agent = HomeAgent::new(config, [2; 32], world.now, NEW_YEAR).unwrap();
+        let crowd = |world: &mut World, seeds: std::ops::Range<u8>| {
+            let unix_time = NEW_YEAR + (world.now - world.begin);
+            for seed in seeds {
+                world.laptop =
+                    MobileNode::new(Config::new(identity()), [seed; 32], world.now, unix_time);
+                world.bind(None);
+                world.settle();
+            }
+            world.agent.bindings(world.now).count()
+        };
+        assert_eq!(crowd(&mut world, 20..30), 8);
+        assert_eq!(world.drops("refused_host_rate"), 2);
+        let [reply, status] = [world.drops("reply_130"), world.drops("status_130")];
+        assert_eq!(reply + status, 2, "they are told");
+        world.wait(Duration::from_secs(1));
+        assert_eq!(crowd(&mut world, 30..40), 10);
+        assert_eq!(world.drops("refused_rate"), 0, "nobody else is concerned");
+    });
+}
+
+#[test]
+fn a_binding_lasts_a_minute_until_it_is_refreshed() {
+    families(|family| {
+        let mut world = World::new(family);
+        let mut config = agent_config(HomeAgentSecret::from_seed(&SEED));
+        config.quotas = Quotas::default();
+        world.agent = HomeAgent::new(config, [2; 32], world.now, NEW_YEAR).unwrap();
+        world.bind(None);
+        world.settle();
+        let lifetime = |world: &World| {
+            let bindings: Vec<_> = world.agent.bindings(world.now).collect();
+            bindings.first().map(|binding| binding.lifetime.as_secs())
+        };
+        assert_eq!(lifetime(&world), Some(60));
+        world.wait(Duration::from_secs(50));
+        world.settle();
+        assert_eq!(lifetime(&world), Some(600));
+        assert_eq!(world.drops("bindings_refreshed"), 1);
     });
 }
 

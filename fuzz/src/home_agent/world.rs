@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{
     BindingState, BindingView, Config, Event, HomeAgent, MobileNodeConfig, Mode, Owner, Quotas,
-    StoreChange, StoredLease, StoredRecord,
+    Rates, StoreChange, StoredLease, StoredRecord,
 };
 use mobility_protocol::{DataplaneChange, Family, HomeAddress, Identity, Tunnel};
 
@@ -388,7 +388,16 @@ fn new_agent(open: bool, seed: u8, now: Instant, unix_time: Duration) -> HomeAge
         default_lifetime: LONGEST / 2,
         max_lifetime: LONGEST,
         mode,
-        quotas: Quotas { host: 4, site: 6 },
+        quotas: Quotas {
+            host: 4,
+            site: 6,
+            rates: Rates {
+                host: 1,
+                site: 2,
+                all: 3,
+            },
+            first_lifetime: LONGEST / 4,
+        },
         mobile_nodes: vec![node(LAPTOP, Some(FIXED)), node(PHONE, None)],
         correspondents: Arc::from([net("198.51.100.0/24"), net("2001:db8:300::/48")]),
         replay_window: Duration::from_secs(7),

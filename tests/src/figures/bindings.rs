@@ -53,6 +53,7 @@ pub fn measure(backend: Backend, family: Family, scale: &Scale) -> Result<Vec<Se
     let site = internet.site("server.example", SiteKind::Gateway)?;
     let mut settings = ChadSettings::of(&site);
     settings.quota = u32::MAX;
+    settings.rate = u32::MAX;
     settings.lifetime = LIFETIME / patience();
     settings.pool = pool(&site)?;
     // The emulated processor would spend most of its time on agreements.

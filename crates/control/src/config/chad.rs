@@ -112,6 +112,8 @@ pub struct LifetimeLimits {
     pub default: Duration,
     /// No binding is granted longer than this at once.
     pub max: Duration,
+    /// No stranger's binding is granted longer than this before its first refresh.
+    pub first: Duration,
 }
 
 /// Who may register.
@@ -123,7 +125,8 @@ pub struct Security {
     pub legacy_open: bool,
     /// Where the secret of open mode is kept; made at the first start.
     pub secret_file: PathBuf,
-    /// How many addresses strangers may have, by where they are.
+    /// How many addresses strangers may have, and how many they get in a second, by where they are;
+    /// for how long at first is [`LifetimeLimits::first`] again.
     pub quotas: Quotas,
 }
 

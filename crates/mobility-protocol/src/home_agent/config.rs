@@ -44,7 +44,7 @@ pub struct Config {
     pub max_lifetime: Duration,
     /// Who gets a binding.
     pub mode: Mode,
-    /// How much of the pools strangers may have.
+    /// How much strangers may have.
     pub quotas: Quotas,
     /// The mobile nodes that share a key with this home agent.
     pub mobile_nodes: Vec<MobileNodeConfig>,
@@ -138,6 +138,8 @@ pub(super) struct Policy {
     pub(super) ipv6: Option<Ipv6Addr>,
     pub(super) default_lifetime: Duration,
     pub(super) max_lifetime: Duration,
+    /// The longest for a stranger's binding that was never refreshed.
+    pub(super) first_lifetime: Duration,
     pub(super) hold_down: Duration,
     pub(super) replay_window: Duration,
     pub(super) correspondents: PerFamily<Arc<[IpNet]>>,
@@ -161,7 +163,8 @@ impl Policy {
         if let Some(address) = impossible.into_iter().flatten().next() {
             return Err(ConfigError::Address(address));
         }
-        for lifetime in [config.default_lifetime, config.max_lifetime] {
+        let first_lifetime = config.quotas.first_lifetime;
+        for lifetime in [config.default_lifetime, config.max_lifetime, first_lifetime] {
             if lifetime < Duration::from_secs(1) || lifetime > LONGEST_LIFETIME {
                 return Err(ConfigError::Lifetime(lifetime));
             }
@@ -193,6 +196,7 @@ impl Policy {
             ipv6: config.ipv6,
             default_lifetime: whole_seconds(config.default_lifetime),
             max_lifetime: whole_seconds(config.max_lifetime),
+            first_lifetime: whole_seconds(first_lifetime),
             hold_down: config.hold_down,
             replay_window: config.replay_window,
             correspondents: PerFamily {

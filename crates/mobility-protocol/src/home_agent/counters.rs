@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::quotas::Excess;
 use super::{mip4, mip6};
 
 /// The counter of requests that were answered with a cookie and left no trace.
@@ -79,6 +80,15 @@ impl Life {
     ];
 }
 
+/// Which limits kept bindings from strangers, beside the answer that counts itself.
+const EXCESSES: [(&str, Excess); 5] = [
+    ("refused_host_quota", Excess::HostQuota),
+    ("refused_host_rate", Excess::HostRate),
+    ("refused_rate", Excess::Rate),
+    ("refused_site_quota", Excess::SiteQuota),
+    ("refused_site_rate", Excess::SiteRate),
+];
+
 /// Counters by name, all there from the beginning.
 #[derive(Debug)]
 pub(super) struct Counters(BTreeMap<&'static str, u64>);
@@ -89,6 +99,7 @@ impl Counters {
         let life = Life::ALL.iter().map(|(name, _)| *name);
         let names = drops
             .chain(life)
+            .chain(EXCESSES.iter().map(|(name, _)| *name))
             .chain(mip4::counters())
             .chain(mip6::counters())
             .chain(UNDECODABLE.iter().map(|(name, _)| *name));
@@ -122,6 +133,13 @@ impl Counters {
 
     pub(super) fn lived(&mut self, life: Life) {
         if let Some((name, _)) = Life::ALL.iter().find(|(_, known)| *known == life) {
+            self.count(name);
+        }
+    }
+
+    /// Somebody wanted more than this allows.
+    pub(super) fn exceeded(&mut self, excess: Excess) {
+        if let Some((name, _)) = EXCESSES.iter().find(|(_, known)| *known == excess) {
             self.count(name);
         }
     }

@@ -36,7 +36,7 @@
 //! | UDP Tunnel Request with F; F set | 129 | 129 |
 //! | home address named, but in no pool | 129 | 132 |
 //! | home address named, but not this identity's | 129 | 133 |
-//! | no address left, or too many identities remembered | 130 | 130 |
+//! | no address left, or too many identities remembered; more than a stranger's host or site, or all strangers, may have or get in a second | 130 | 130 |
 //! | else; the second if S was set | 0, 1 | 0 |
 //!
 //! # Both families
@@ -72,6 +72,7 @@ mod mip6;
 mod per_family;
 mod pools;
 mod quotas;
+mod rates;
 mod record;
 mod registration;
 mod restore;
@@ -83,6 +84,7 @@ mod tests;
 pub use config::{Config, ConfigError, LONGEST_LIFETIME, MobileNodeConfig, Mode};
 pub use event::{BindingState, BindingView, Event};
 pub use quotas::Quotas;
+pub use rates::Rates;
 pub use record::{Owner, RestoreSummary, StoreChange, StoredLease, StoredRecord};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -97,12 +99,13 @@ use crate::{
 };
 
 use acquaintance::Directory;
-use budget::Budget;
+use budget::{Budget, Rate};
 use clock::Clock;
 use config::Policy;
 use counters::{Counters, Life};
 use pools::Pools;
 use quotas::Taken;
+use rates::Pace;
 use signalling::Rejected;
 use table::{Binding, Lease, Slot, Table};
 
@@ -115,6 +118,10 @@ pub const FORMER_CARE_OF_GRACE: Duration = Duration::from_secs(3);
 /// memory there is. (Few in tests, so that they get there.)
 const REMEMBERED: u64 = if cfg!(test) { 64 } else { 65_536 };
 
+/// How many answers to senders who proved nothing leave in a second, and as many at once after a
+/// second without: about what a kernel allows itself for ICMPv6 errors (RFC 4443, section 2.4 (f)).
+const ERRORS: u32 = 10;
+
 /// Steps of the wall clock below this are drift: not worth writing every record again.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 
@@ -124,6 +131,8 @@ pub struct HomeAgent {
     pools: Pools,
     /// What strangers have of the pools.
     taken: Taken,
+    /// How fast they get more.
+    pace: Pace,
     table: Table,
     clock: Clock,
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
@@ -151,12 +160,13 @@ impl HomeAgent {
         now: Instant,
         unix_time: Duration,
     ) -> Result<Self, ConfigError> {
-        let taken = Taken::new(config.quotas);
+        let (taken, pace) = (Taken::new(config.quotas), Pace::new(config.quotas.rates));
         let (policy, pools) = Policy::new(config, seed)?;
         Ok(Self {
             policy,
             pools,
             taken,
+            pace,
             table: Table::default(),
             clock: Clock::new(unix_time, now),
             moving: BTreeMap::new(),
@@ -166,7 +176,7 @@ impl HomeAgent {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::new(),
-            errors: Budget::default(),
+            errors: Budget::WHOLE,
         })
     }
 
@@ -199,7 +209,7 @@ impl HomeAgent {
             Err(Rejected::Dropped { reason, answer }) => {
                 self.counters.dropped(reason);
                 if let Some(answer) = answer
-                    && self.errors.spend(now)
+                    && self.errors.spend(Rate::new(ERRORS, ERRORS), now)
                 {
                     self.transmits.push_back(answer);
                 }

@@ -1,34 +1,53 @@
-//! How many home addresses strangers have at a time, by where they are.
+//! How many home addresses strangers have at a time, by where they are, and for how long at first.
 //!
 //! Who need not be known can have as many names and keys as he likes, but only so many care-of
 //! addresses. An address that rests after use counts, so a quota is a rate, too.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::message::Reason;
+use super::rates::Rates;
 use crate::CareOfAddress;
 
-/// How many home addresses mobile nodes may have, lent or resting, that agreed on their keys. Those
-/// with configured keys have no such limit.
+/// What mobile nodes may have that agreed on their keys. Those with configured keys have no such
+/// limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
-    /// In all that one host may have: an IPv4 address, an IPv6 prefix of length 64.
+    /// Home addresses, lent or resting, that one host may have: an IPv4 address, an IPv6 prefix of
+    /// length 64.
     pub host: u32,
-    /// In all that one site may have: an IPv4 prefix of length 24, an IPv6 prefix of length 48.
+    /// Those that one site may have: an IPv4 prefix of length 24, an IPv6 prefix of length 48.
     pub site: u32,
+    /// How many they get in a second.
+    pub rates: Rates,
+    /// For how long a binding is granted at most until it is refreshed for the first time. Whole
+    /// seconds, 1 to 65,534.
+    pub first_lifetime: Duration,
 }
 
 impl Default for Quotas {
-    /// 64 and 1024.
+    /// 64 and 1024, the usual rates, and a minute.
     fn default() -> Self {
         Self {
             host: 64,
             site: 1024,
+            rates: Rates::default(),
+            first_lifetime: Duration::from_secs(60),
         }
     }
+}
+
+/// Which limit somebody has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Excess {
+    HostQuota,
+    SiteQuota,
+    HostRate,
+    SiteRate,
+    Rate,
 }
 
 /// What has been taken of the quotas.
@@ -49,11 +68,14 @@ impl Taken {
     }
 
     /// One more for who is there, if there is room.
-    pub(super) fn take(&mut self, care_of: CareOfAddress) -> Result<(), Reason> {
+    pub(super) fn take(&mut self, care_of: CareOfAddress) -> Result<(), Excess> {
         let [host, site] = prefixes(care_of);
         let count = |prefix| self.taken.get(prefix).copied().unwrap_or_default();
-        if count(&host) >= self.quotas.host || count(&site) >= self.quotas.site {
-            return Err(Reason::Resources);
+        if count(&host) >= self.quotas.host {
+            return Err(Excess::HostQuota);
+        }
+        if count(&site) >= self.quotas.site {
+            return Err(Excess::SiteQuota);
         }
         self.note(care_of);
         Ok(())
@@ -79,8 +101,8 @@ impl Taken {
     }
 }
 
-/// What the host and the site at an address have.
-fn prefixes(care_of: CareOfAddress) -> [IpNet; 2] {
+/// The host and the site at an address.
+pub(super) fn prefixes(care_of: CareOfAddress) -> [IpNet; 2] {
     match care_of.ip() {
         IpAddr::V4(address) => {
             [32, 24].map(|length| IpNet::V4(Ipv4Net::new_assert(address, length).trunc()))
@@ -98,7 +120,11 @@ mod tests {
     #[test]
     fn hosts_and_sites_have_quotas_of_their_own() {
         let at = |text: &str| CareOfAddress(text.parse().unwrap());
-        let mut taken = Taken::new(Quotas { host: 2, site: 3 });
+        let mut taken = Taken::new(Quotas {
+            host: 2,
+            site: 3,
+            ..Quotas::default()
+        });
         for (address, fits) in [
             ("192.0.2.1", true),
             ("192.0.2.1", true),

@@ -73,14 +73,16 @@ impl HomeAgent {
         slot: Option<Slot>,
         now: Instant,
     ) -> Result<Granted, Reason> {
-        let lifetime = update.grant?;
+        let mut lifetime = update.grant?;
         let care_of = update.care_of;
         let former = slot.and_then(|slot| self.table.get(slot)?.binding().copied());
-        let stranger = slot.is_none() && update.association.is_agreed();
-        let counted_at = stranger.then_some(care_of);
-        if let Some(care_of) = counted_at {
+        let stranger = update.association.is_agreed();
+        let arrives = stranger && former.is_none();
+        let counted_at = (stranger && slot.is_none()).then_some(care_of);
+        if arrives {
             // Before an address is touched: it would have to rest after that.
-            self.taken.take(care_of)?;
+            self.admit(care_of, counted_at.is_some(), now)?;
+            lifetime = lifetime.min(self.policy.first_lifetime);
         }
         let lent = self.lend(update, slot, lifetime, counted_at, now);
         let (slot, home_address) = lent.inspect_err(|_| {
@@ -88,6 +90,9 @@ impl HomeAgent {
                 self.taken.give_back(care_of);
             }
         })?;
+        if arrives {
+            self.pace.take(care_of, now);
+        }
         self.store(slot);
         match former.map(|former| former.care_of) {
             None => {
@@ -120,6 +125,19 @@ impl HomeAgent {
             }
         }
         Ok((Lifetime::Finite(lifetime), home_address))
+    }
+
+    /// Whether a stranger who is there may have a binding now; it is counted if it is `new`.
+    fn admit(&mut self, care_of: CareOfAddress, new: bool, now: Instant) -> Result<(), Reason> {
+        let room = self.pace.has_room(care_of, now);
+        let room = room.and_then(|()| match new {
+            true => self.taken.take(care_of),
+            false => Ok(()),
+        });
+        room.map_err(|excess| {
+            self.counters.exceeded(excess);
+            Reason::Resources
+        })
     }
 
     /// Takes an address from the pool and writes down who has it.

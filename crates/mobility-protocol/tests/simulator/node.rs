@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{
-    self, HomeAgent, Mode, Owner, Quotas, StoreChange, StoredRecord,
+    self, HomeAgent, Mode, Owner, Quotas, Rates, StoreChange, StoredRecord,
 };
 use mobility_protocol::mobile_node::{
     BindingView, Config, Credentials, Event, MobileNode, StoredBinding, Usage,
@@ -310,6 +310,8 @@ impl Agent {
             quotas: Quotas {
                 host: u32::MAX,
                 site: u32::MAX,
+                rates: Rates::UNLIMITED,
+                first_lifetime: lifetime,
             },
             mobile_nodes: Vec::new(),
             correspondents: addresses

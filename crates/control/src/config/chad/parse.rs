@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mobility_protocol::Identity;
-use mobility_protocol::home_agent::Quotas;
+use mobility_protocol::home_agent::{Quotas, Rates};
 
 use super::super::document::{Complaint, Document, Located, Report, Section};
 use super::super::{Configuration, common, values};
@@ -21,6 +21,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// The longest finite lifetime of the Lifetime field (RFC 5944, section 3.3): 65,534 seconds.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(0xfffe);
+/// One unit of the Lifetime field in IPv6 (RFC 6275, section 6.1.7).
+const SHORTEST_FIRST: Duration = Duration::from_secs(4);
 const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(24 * 3600);
 const SHORTEST_DURATION: Duration = Duration::from_millis(1);
 /// A pool prefix is between these.
@@ -79,7 +81,10 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
             mode: security.mode.value,
             legacy_open: security.legacy_open.value,
             secret_file,
-            quotas: security.quotas,
+            quotas: Quotas {
+                first_lifetime: lifetime.first,
+                ..security.quotas
+            },
         },
         backend,
         mobile_nodes: mobile_nodes
@@ -202,10 +207,14 @@ fn lifetime(report: &Report<'_>, section: Section<'_>) -> LifetimeLimits {
             format!("write default = \"{limit}\" or less, or raise max"),
         );
     }
+    let first = section.or("first", MINUTE, |value| {
+        values::lifetime(value, SHORTEST_FIRST..=LONGEST_LIFETIME)
+    });
     section.finish();
     LifetimeLimits {
         default: default.value,
         max: max.value,
+        first: first.value,
     }
 }
 
@@ -255,6 +264,16 @@ fn security(section: Section<'_>) -> LocatedSecurity {
     let quotas = Quotas {
         host: section.or("host-quota", usual.host, values::quota).value,
         site: section.or("site-quota", usual.site, values::quota).value,
+        rates: Rates {
+            host: section
+                .or("host-rate", usual.rates.host, values::quota)
+                .value,
+            site: section
+                .or("site-rate", usual.rates.site, values::quota)
+                .value,
+            all: section.or("rate", usual.rates.all, values::quota).value,
+        },
+        ..usual
     };
     section.finish();
     LocatedSecurity {
