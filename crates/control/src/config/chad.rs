@@ -34,7 +34,8 @@ pub struct Config {
     pub security: Security,
     /// `[dataplane] backend`
     pub backend: BackendChoice,
-    /// `[[mobile-node]]`, no identity and no address twice.
+    /// `[[mobile-node]]`: no identity with the same SPI twice, and with one address or none; no address
+    /// of two identities.
     pub mobile_nodes: Vec<MobileNode>,
 }
 

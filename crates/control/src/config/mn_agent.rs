@@ -30,7 +30,7 @@ pub struct Config {
     pub policy: Policy,
     /// `[dataplane] backend`
     pub backend: BackendChoice,
-    /// `[[security-association]]`, no `cha` twice.
+    /// `[[security-association]]`, no `cha` twice with the same SPI. Of several the first is used.
     pub associations: Vec<ChaAssociation>,
 }
 

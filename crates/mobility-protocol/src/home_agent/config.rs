@@ -46,7 +46,8 @@ pub struct Config {
     pub mode: Mode,
     /// How much strangers may have.
     pub quotas: Quotas,
-    /// The mobile nodes that share a key with this home agent.
+    /// The mobile nodes that share a key with this home agent. One that has several keys, so that
+    /// they can be changed one side after the other, is there once for each: with the same address.
     pub mobile_nodes: Vec<MobileNodeConfig>,
     /// Whom this home agent serves: the only inner peers of every tunnel.
     pub correspondents: Arc<[IpNet]>,
@@ -106,9 +107,17 @@ pub enum ConfigError {
     /// A window no clock could be kept within.
     #[error("a replay window of {0:?} is not between 1 second and an hour")]
     ReplayWindow(Duration),
-    /// The same identity twice.
-    #[error("the mobile node {0} is configured twice")]
-    DuplicateIdentity(Identity),
+    /// The same identity twice with the same index.
+    #[error("the mobile node {identity} has two keys with the SPI {spi}")]
+    DuplicateSpi {
+        /// Whose.
+        identity: Identity,
+        /// Which.
+        spi: u32,
+    },
+    /// The same identity twice with different fixed home addresses, or with one and without.
+    #[error("the mobile node {0} is configured twice, and not with the same home address")]
+    TwoAddresses(Identity),
     /// The same fixed home address twice.
     #[error("the home address {0} is given to two mobile nodes")]
     DuplicateAddress(IpAddr),
@@ -127,8 +136,9 @@ pub enum ConfigError {
 /// A configured mobile node, as it is looked up.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) association: Arc<SecurityAssociation>,
-    pub(super) address: Option<IpAddr>,
+    /// By their index.
+    associations: BTreeMap<u32, Arc<SecurityAssociation>>,
+    address: Option<IpAddr>,
 }
 
 /// The configuration in the form the machine works with.
@@ -219,17 +229,19 @@ impl Policy {
     }
 
     /// The association with which this identity authenticates under this index. A configured
-    /// identity has its own and no other: with the open one, anybody could take it on.
+    /// identity has its own and no others: with the open one, anybody could take it on.
     pub(super) fn association(
         &self,
         identity: &Identity,
         spi: u32,
     ) -> Option<&Arc<SecurityAssociation>> {
-        let association = match self.known.get(identity) {
-            Some(known) => &known.association,
-            None => self.legacy.as_ref()?,
-        };
-        (association.spi == spi).then_some(association)
+        match self.known.get(identity) {
+            Some(known) => known.associations.get(&spi),
+            None => self
+                .legacy
+                .as_ref()
+                .filter(|association| association.spi == spi),
+        }
     }
 
     /// What this identity may agree on a key with. A configured one has its key.
@@ -350,17 +362,26 @@ fn known(mobile_nodes: Vec<MobileNodeConfig>) -> Result<KnownNodes, ConfigError>
         if spi < FIRST_SPI || spi == OPEN_MODE_SPI || spi >= FIRST_AGREED_SPI {
             return Err(ConfigError::Spi { identity, spi });
         }
+        let is_new = !known.contains_key(&identity);
+        let node = known.entry(identity.clone()).or_insert_with(|| Known {
+            associations: BTreeMap::new(),
+            address,
+        });
+        if node.address != address {
+            return Err(ConfigError::TwoAddresses(identity));
+        }
+        if node
+            .associations
+            .insert(spi, Arc::new(association))
+            .is_some()
+        {
+            return Err(ConfigError::DuplicateSpi { identity, spi });
+        }
         if let Some(address) = address
+            && is_new
             && !fixed.insert(address)
         {
             return Err(ConfigError::DuplicateAddress(address));
-        }
-        let node = Known {
-            association: Arc::new(association),
-            address,
-        };
-        if known.insert(identity.clone(), node).is_some() {
-            return Err(ConfigError::DuplicateIdentity(identity));
         }
     }
     Ok((known, fixed))

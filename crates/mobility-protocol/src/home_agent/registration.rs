@@ -214,6 +214,7 @@ impl HomeAgent {
     ) -> Result<Slot, Reason> {
         match slot {
             Some(slot) => {
+                self.table.authenticated(slot, &update.association);
                 self.table.update(slot, update.stamp, lease);
                 Ok(slot)
             }
@@ -238,6 +239,7 @@ impl HomeAgent {
         if !update.names(home_address) {
             return Err(Reason::NotItsHomeAddress);
         }
+        self.table.authenticated(slot, &update.association);
         match lease {
             Lease::Bound(binding) => {
                 self.table.update(slot, update.stamp, lease);

@@ -176,6 +176,15 @@ impl Table {
         }
     }
 
+    /// A mobile node used another of its keys: it is this one its record is kept with.
+    pub(super) fn authenticated(&mut self, slot: Slot, association: &Arc<SecurityAssociation>) {
+        if let Some(node) = self.nodes.get_mut(index(slot)).and_then(Option::as_mut)
+            && node.association.spi != association.spi
+        {
+            node.association = Arc::clone(association);
+        }
+    }
+
     pub(super) fn remove(&mut self, slot: Slot) -> Option<MobileNode> {
         let node = self.nodes.get_mut(index(slot))?.take()?;
         self.by_owner.of_mut(node.family()).remove(&node.owner());

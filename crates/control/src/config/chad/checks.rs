@@ -1,12 +1,14 @@
 //! What must hold between the parts of chad's configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use mobility_protocol::Identity;
 
 use super::super::document::{Located, Report};
 use super::SecurityMode;
+use super::parse::LocatedNode;
 
 pub(super) fn correspondents_are_not_lent(
     report: &Report<'_>,
@@ -154,19 +156,43 @@ fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(other) || other.contains(one)
 }
 
-pub(super) fn unique<'l, T: Ord + std::fmt::Display + 'l>(
-    report: &Report<'_>,
-    values: impl Iterator<Item = &'l Located<T>>,
-    help: &str,
-) {
-    let mut seen = BTreeSet::new();
-    for located in values {
-        if !seen.insert(&located.value) {
-            report.error(
-                &located.span,
-                &format!("{} appears twice", located.value),
-                help,
-            );
+/// What one mobile node may have twice, and two may not have at all. A key is changed by giving it a
+/// second SPI for a while.
+pub(super) fn keys_and_addresses(report: &Report<'_>, nodes: &[LocatedNode]) {
+    let mut spis = BTreeSet::new();
+    let mut addresses: BTreeMap<&Identity, Option<IpAddr>> = BTreeMap::new();
+    let mut owners: BTreeMap<IpAddr, &Identity> = BTreeMap::new();
+    for node in nodes {
+        let Some(Located {
+            value: identity,
+            span,
+        }) = &node.identity
+        else {
+            continue;
+        };
+        let address = node.address.as_ref().map(|address| address.value);
+        let place = node.address.as_ref().map_or(span, |address| &address.span);
+        if let (Some(known), Some(place)) = (&node.node, &node.spi)
+            && !spis.insert((identity, known.association.spi))
+        {
+            let spi = known.association.spi;
+            let message = format!("{identity} appears twice with the SPI {spi}");
+            report.error(place, &message, "another SPI for each key of a mobile node");
+        }
+        let before = *addresses.entry(identity).or_insert(address);
+        if before != address {
+            let message = format!("{identity} appears twice, and not with the same address");
+            let help = match before {
+                Some(before) => format!("write here, too: address = \"{before}\""),
+                None => "write it in each [[mobile-node]] of this identity, or in none".to_owned(),
+            };
+            report.error(place, &message, help);
+        }
+        if let Some(address) = address
+            && *owners.entry(address).or_insert(identity) != identity
+        {
+            let message = format!("{address} appears twice");
+            report.error(place, &message, "one mobile node for each fixed address");
         }
     }
 }

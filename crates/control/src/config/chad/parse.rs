@@ -1,6 +1,7 @@
 //! From the document to the configuration of chad.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -285,24 +286,17 @@ fn security(section: Section<'_>) -> LocatedSecurity {
 }
 
 /// A `[[mobile-node]]`; `node` is missing when something about it was reported.
-struct LocatedNode {
-    identity: Option<Located<Identity>>,
-    address: Option<Located<IpAddr>>,
-    node: Option<MobileNode>,
+pub(super) struct LocatedNode {
+    pub(super) identity: Option<Located<Identity>>,
+    pub(super) address: Option<Located<IpAddr>>,
+    /// Where its SPI stands.
+    pub(super) spi: Option<Range<usize>>,
+    pub(super) node: Option<MobileNode>,
 }
 
 fn mobile_nodes(report: &Report<'_>, sections: Vec<Section<'_>>) -> Vec<LocatedNode> {
     let nodes: Vec<_> = sections.into_iter().map(mobile_node).collect();
-    checks::unique(
-        report,
-        nodes.iter().filter_map(|node| node.identity.as_ref()),
-        "one [[mobile-node]] for each identity",
-    );
-    checks::unique(
-        report,
-        nodes.iter().filter_map(|node| node.address.as_ref()),
-        "one mobile node for each fixed address",
-    );
+    checks::keys_and_addresses(report, &nodes);
     nodes
 }
 
@@ -314,6 +308,7 @@ fn mobile_node(section: Section<'_>) -> LocatedNode {
     );
     let address = section.optional("address", values::address);
     let association = common::association(&section, "/etc/chad/laptop.key");
+    let spi = section.place("spi");
     section.finish();
     let node = identity
         .as_ref()
@@ -326,6 +321,7 @@ fn mobile_node(section: Section<'_>) -> LocatedNode {
     LocatedNode {
         identity,
         address,
+        spi,
         node,
     }
 }

@@ -1,5 +1,7 @@
 //! What a configuration of chad would do, in sentences.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use super::super::values::shown;
@@ -39,7 +41,9 @@ impl Config {
             }
             SecurityMode::Open => "everybody, each under a key agreed on".to_owned(),
             SecurityMode::Authenticated => {
-                format!("{} configured mobile nodes alone", self.mobile_nodes.len())
+                let known = self.mobile_nodes.iter().map(|node| &node.identity);
+                let known: BTreeSet<_> = known.collect();
+                format!("{} configured mobile nodes alone", known.len())
             }
         };
         let carried = match self.backend {

@@ -45,13 +45,11 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     root.finish();
 
     let mut seen = BTreeSet::new();
-    for (span, cha, _) in associations.iter().flatten() {
-        if !seen.insert(cha) {
-            report.error(
-                span,
-                &format!("{cha} appears twice"),
-                "one [[security-association]] for each home agent",
-            );
+    for (span, cha, association) in associations.iter().flatten() {
+        let spi = association.spi;
+        if !seen.insert((cha, spi)) {
+            let message = format!("{cha} appears twice with the SPI {spi}");
+            report.error(span, &message, "another SPI for each key with a home agent");
         }
     }
     let associations = associations

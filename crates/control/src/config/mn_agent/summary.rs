@@ -1,5 +1,7 @@
 //! What a configuration of mn-agent would do, in sentences.
 
+use std::collections::BTreeSet;
+
 use super::super::values::shown;
 use super::super::{BackendChoice, list};
 use super::{Config, DnsMode, Policy};
@@ -29,10 +31,11 @@ impl Config {
             BackendChoice::Kernel => "by the kernel",
             BackendChoice::Userspace => "in user space",
         };
+        let known: BTreeSet<_> = self.associations.iter().map(|one| &one.cha).collect();
         let lines = [
             format!(
                 "be {identity} to home agents, {} of them with a key",
-                self.associations.len()
+                known.len()
             ),
             format!("relay names on {}, {reached}, to {upstream}", dns.listen),
             format!(

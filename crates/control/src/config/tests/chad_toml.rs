@@ -291,10 +291,34 @@ fn mobile_nodes() {
         2,
         "an SPI is of a pair of nodes: two nodes may have the same"
     );
+    let second = |address| node("a", address).replace("256", "300");
+    let (two, _) = with(node("a", "10.128.0.9") + &second("10.128.0.9")).unwrap();
+    let spis: Vec<u32> = two
+        .mobile_nodes
+        .iter()
+        .map(|node| node.association.spi)
+        .collect();
+    assert_eq!(spis, [256, 300], "a key is being changed");
     refused(
-        with(node("a", "10.128.0.9") + &node("a", "10.128.0.10")),
+        with(node("a", "10.128.0.9") + &node("a", "10.128.0.9")),
+        (12, 7),
+        &["a appears twice with the SPI 256"],
+    );
+    refused(
+        with(node("a", "10.128.0.9") + &second("10.128.0.10")),
+        (11, 11),
+        &["not with the same address", "address = \"10.128.0.9\""],
+    );
+    let bare = second("10.128.0.9").replace("address = \"10.128.0.9\"\n", "");
+    refused(
+        with(node("a", "10.128.0.9") + &bare),
         (10, 12),
-        &["a appears twice"],
+        &["not with the same address"],
+    );
+    refused(
+        with(bare + &node("a", "10.128.0.9")),
+        (10, 11),
+        &["not with the same address", "or in none"],
     );
     refused(
         with(node("a", "10.128.0.9") + &node("b", "10.128.0.9")),

@@ -105,10 +105,15 @@ fn the_association_of_a_home_agent() {
     );
     assert_eq!(spi("cha.other.com", "192.0.2.1"), None);
     refused(
-        files.mn_agent(&format!("{text}{}", association("cha.server.COM", 302))),
+        files.mn_agent(&format!("{text}{}", association("cha.server.COM", 300))),
         (11, 7),
-        &["appears twice"],
+        &["appears twice with the SPI 300"],
     );
+    let (config, _) = files
+        .mn_agent(&format!("{text}{}", association("cha.server.COM", 302)))
+        .unwrap();
+    let found = config.association("cha.server.com", "192.0.2.1".parse().unwrap());
+    assert_eq!(found.map(|found| found.spi), Some(300), "the first is used");
     let (_, warnings) = files.mn_agent(&association("192.0.2.9", 301)).unwrap();
     assert!(
         warnings

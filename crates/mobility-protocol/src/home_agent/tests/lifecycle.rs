@@ -461,7 +461,11 @@ fn contradictory_configurations_are_refused() {
     ));
     assert!(matches!(
         error(|c| c.mobile_nodes[1].identity = c.mobile_nodes[0].identity.clone()),
-        ConfigError::DuplicateIdentity(_)
+        ConfigError::TwoAddresses(_)
+    ));
+    assert!(matches!(
+        error(|c| c.mobile_nodes.push(c.mobile_nodes[0].clone())),
+        ConfigError::DuplicateSpi { spi: 256, .. }
     ));
     assert!(matches!(
         error(|c| c.mobile_nodes[1].address = c.mobile_nodes[0].address),

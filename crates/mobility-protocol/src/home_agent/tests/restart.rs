@@ -185,6 +185,40 @@ fn a_configuration_that_changed_decides() {
 }
 
 #[test]
+fn a_key_is_changed_one_side_after_the_other() {
+    let mut world = World::new();
+    let address = world.bound(LAPTOP, 7);
+
+    // The home agent knows both.
+    let mut both = config();
+    let mut new = both.mobile_nodes[0].clone();
+    new.association.spi = 300;
+    new.association.key = Key::new([0xab; 32]).unwrap();
+    both.mobile_nodes.push(new.clone());
+    assert_eq!(world.restart(both, secs(10)).bound, 1);
+    let mut ask = world.ask(LAPTOP, 8).of(address);
+    assert_eq!(world.send(&ask).unwrap().code, ReplyCode::ACCEPTED);
+
+    // The laptop changes over, and back, and changes over.
+    for association in [&new.association, &association(LAPTOP), &new.association] {
+        ask = world.ask(LAPTOP, 9).of(address);
+        ask.association = association.clone();
+        assert_eq!(world.send(&ask).unwrap().code, ReplyCode::ACCEPTED);
+        assert_eq!(world.bindings().len(), 1, "it is the laptop's");
+    }
+    assert_eq!(world.counter("bindings_refreshed"), 2);
+
+    // The home agent forgets the old one, and what is made with it is worth nothing.
+    let mut last = config();
+    last.mobile_nodes[0] = new;
+    assert_eq!(world.restart(last, secs(10)).bound, 1);
+    let old = world.ask(LAPTOP, 10).of(address);
+    assert_eq!(world.deliver(&old.octets(), old.source), None);
+    assert_eq!(world.counter("drop_unknown_association"), 1);
+    assert_eq!(world.bindings()[0].care_of, at(9));
+}
+
+#[test]
 fn a_clock_set_back_lengthens_no_binding() {
     let mut world = World::new();
     world.bound(ALICE, 7);
