@@ -208,7 +208,9 @@ impl HomeAgent {
             }
             Err(Rejected::Dropped { reason, answer }) => {
                 self.counters.dropped(reason);
+                // Whoever proved nothing may have somebody else's address.
                 if let Some(answer) = answer
+                    && answer.payload.len() <= datagram.payload.len()
                     && self.errors.spend(Rate::new(ERRORS, ERRORS), now)
                 {
                     self.transmits.push_back(answer);
