@@ -338,6 +338,14 @@ pub(crate) fn route_dump(family: Family) -> RouteMessage {
     message
 }
 
+/// The main table of a family, as far as the kernel filters by table.
+pub(crate) fn main_table_dump(family: Family) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = address_family(family);
+    message.attributes = vec![RouteAttribute::Table(MAIN_TABLE)];
+    message
+}
+
 /// All rules of a family.
 pub(crate) fn rule_dump(family: Family) -> RuleMessage {
     let mut message = RuleMessage::default();

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use mobility_protocol::Family;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
@@ -61,6 +62,8 @@ pub struct Link {
 pub struct LocalAddress {
     /// The address.
     pub address: IpAddr,
+    /// The network that it is in, or that begins at the far end of a point-to-point interface.
+    pub network: IpNet,
     /// The index of its interface.
     pub interface: u32,
     /// It can be used: duplicate address detection is not under way, unless the address is used
@@ -233,9 +236,11 @@ fn local_address(message: RouteNetlinkMessage) -> Option<LocalAddress> {
             flags = value;
         }
     }
+    let network = IpNet::new(address.or(local)?, message.header.prefix_len).ok()?;
     Some(LocalAddress {
         // The other is the far end of a point-to-point interface, if there is one.
         address: local.or(address)?,
+        network: network.trunc(),
         interface: message.header.index,
         usable: !flags.contains(AddressFlags::Dadfailed)
             && (!flags.contains(AddressFlags::Tentative)

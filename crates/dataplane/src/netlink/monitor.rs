@@ -3,6 +3,7 @@
 //!
 //! The order of reports means nothing: a report says only that it is worth asking again.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,18 +11,19 @@ use mobility_protocol::{CareOfAddress, Family, HomeAgentAddress, Path};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteType};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::events::{self, Events, Report};
 use super::messages::{
-    LOOPBACK, address_is_ours, ip_address, route_is_ours, route_question, rule_is_ours,
+    LOOPBACK, address_is_ours, ip_address, main_table_dump, route_is_ours, route_question,
+    rule_is_ours,
 };
 use super::requests::Verb;
 use super::sysctl::Setting;
-use super::{LocalAddress, Netlink};
+use super::{LocalAddress, Netlink, families};
 use crate::Error;
 
 const RTNLGRP_LINK: u32 = 1;
@@ -192,6 +194,26 @@ impl Monitor {
         Ok(addresses)
     }
 
+    /// The default routers of this host.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`].
+    pub async fn default_routers(&self) -> Result<BTreeSet<IpAddr>, Error> {
+        let mut routers = BTreeSet::new();
+        for family in families() {
+            let question = RouteNetlinkMessage::GetRoute(main_table_dump(family));
+            let answers = self.netlink.0.ask("list the routes", question, Verb::Dump);
+            for answer in answers.await? {
+                if let RouteNetlinkMessage::NewRoute(route) = answer
+                    && route.header.destination_prefix_length == 0
+                {
+                    routers.extend(next_hops(&route));
+                }
+            }
+        }
+        Ok(routers)
+    }
+
     async fn ask_route(&self, agent: HomeAgentAddress) -> Result<Option<RouteAnswer>, Error> {
         let address = agent.ip();
         let question = RouteNetlinkMessage::GetRoute(route_question(address));
@@ -281,6 +303,27 @@ impl From<&RouteMessage> for RouteAnswer {
         }
         answer
     }
+}
+
+/// By which routers a route leads.
+fn next_hops(route: &RouteMessage) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let mut note = |attribute: &RouteAttribute| {
+        if let RouteAttribute::Gateway(router) = attribute {
+            found.extend(ip_address(router));
+        } else if let RouteAttribute::Via(RouteVia::Inet6(router)) = attribute {
+            found.push(IpAddr::V6(*router));
+        }
+    };
+    for attribute in &route.attributes {
+        note(attribute);
+        if let RouteAttribute::MultiPath(hops) = attribute {
+            hops.iter()
+                .flat_map(|hop| &hop.attributes)
+                .for_each(&mut note);
+        }
+    }
+    found
 }
 
 fn can_be_care_of(address: IpAddr) -> bool {

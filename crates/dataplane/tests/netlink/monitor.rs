@@ -126,6 +126,36 @@ fn a_move_is_seen_within_a_millisecond() {
 }
 
 #[test]
+fn the_surroundings_of_the_host_are_seen() {
+    run("surroundings", || async {
+        let _peer = attach();
+        ip("addr add 10.9.9.1 peer 10.9.9.2/31 dev wlan0");
+        let monitor = monitor();
+        assert_eq!(
+            monitor.default_routers().await.unwrap(),
+            [ROUTER.into()].into()
+        );
+        ip("route add default metric 7 nexthop via 192.0.2.2 nexthop via 192.0.2.3");
+        // A default router of one destination is none.
+        ip("route add 198.18.0.0/15 via 192.0.2.4");
+        let routers = ["192.0.2.2", "192.0.2.3"].map(|router| router.parse().unwrap());
+        let routers = routers.into_iter().chain([ROUTER.into()]).collect();
+        assert_eq!(monitor.default_routers().await.unwrap(), routers);
+        let addresses = monitor.local_addresses().await.unwrap();
+        let networks: Vec<_> = addresses
+            .iter()
+            .map(|found| found.network.to_string())
+            .collect();
+        for network in ["192.0.2.0/24", "10.9.9.2/31"] {
+            assert!(
+                networks.iter().any(|found| found == network),
+                "{networks:?}"
+            );
+        }
+    });
+}
+
+#[test]
 fn our_own_doing_is_neither_a_way_out_nor_a_change() {
     run("our own device", || async {
         let _peer = attach();
