@@ -13,7 +13,7 @@ use dataplane::mobile_node::MobileNodeDataplane;
 use dataplane::netlink::monitor::Changes;
 use dataplane::signalling::Signalling;
 use mobility_protocol::mobile_node::{
-    self, Credentials, Event, MAX_AGENTS, MobileNode, StoredBinding,
+    self, Credentials, Event, MAX_AGENTS, MobileNode, StoredBinding, Surroundings,
 };
 use mobility_protocol::{DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
 use name_relay::{Discovery, Mode, Policy, Relay, RelayConfig};
@@ -106,6 +106,8 @@ struct Daemon {
     control: JoinHandle<()>,
     lookups: JoinSet<requests::Lookup>,
     waiting: Waiting,
+    /// As the kernel told them last; name servers not among them.
+    surroundings: Surroundings,
     /// Whose tunnels the data path has, and the paths they use now.
     in_use: BTreeMap<HomeAddress, (HomeAgentAddress, Path)>,
     failures: BTreeMap<HomeAgentAddress, String>,
@@ -159,6 +161,7 @@ impl Daemon {
             control: tokio::spawn(server.serve(handler)),
             lookups: JoinSet::new(),
             waiting: Waiting::default(),
+            surroundings: Surroundings::default(),
             in_use: BTreeMap::new(),
             failures: BTreeMap::new(),
             started: Instant::now(),

@@ -1,10 +1,10 @@
 //! What the host says: paths, sockets, tunnels. Its answers go to the machine.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use mobility_protocol::mobile_node::Usage;
+use mobility_protocol::mobile_node::{Surroundings, Usage};
 use mobility_protocol::{HomeAddress, HomeAgentAddress};
 
 use super::Daemon;
@@ -14,17 +14,34 @@ impl Daemon {
         if let Err(error) = self.dataplane.refresh_ways().await {
             self.netlink_failed(&error);
         }
-        match self.dataplane.monitor().local_addresses().await {
-            Ok(addresses) => {
-                let addresses: BTreeSet<IpAddr> =
-                    addresses.into_iter().map(|local| local.address).collect();
-                self.machine.handle_local_addresses(addresses);
-            }
-            Err(error) => self.netlink_failed(&error),
+        if let Err(error) = self.look_around().await {
+            self.netlink_failed(&error);
         }
         for agent in self.machine.agents() {
             self.look_at_path(agent).await;
         }
+    }
+
+    async fn look_around(&mut self) -> Result<(), dataplane::Error> {
+        let monitor = self.dataplane.monitor();
+        let local = monitor.local_addresses().await?;
+        self.surroundings = Surroundings {
+            addresses: local.iter().map(|local| local.address).collect(),
+            networks: local.iter().map(|local| local.network).collect(),
+            neighbours: monitor.default_routers().await?,
+        };
+        self.tell_surroundings();
+        Ok(())
+    }
+
+    /// Name servers may change without a report of the kernel.
+    pub(super) fn tell_surroundings(&mut self) {
+        let mut surroundings = self.surroundings.clone();
+        let name_servers = self.relay.upstream();
+        surroundings
+            .neighbours
+            .extend(name_servers.iter().map(SocketAddr::ip));
+        self.machine.handle_surroundings(surroundings);
     }
 
     /// Asks the kernel how it would reach the home agent now; its answer decides, not the event

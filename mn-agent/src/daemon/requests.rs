@@ -78,6 +78,7 @@ impl Daemon {
             return wanted.failed(format_args!("{family} isn't carried here"));
         }
         let credentials = self.credentials(name, agent);
+        self.tell_surroundings();
         let now = Instant::now();
         match self
             .machine

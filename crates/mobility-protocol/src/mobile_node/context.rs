@@ -1,7 +1,6 @@
 //! What the transitions of one binding may use beside the binding itself.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
@@ -12,6 +11,7 @@ use super::config::Config;
 use super::event::{Event, FailureReason};
 use super::signalling::{self, Dating};
 use super::status::Counters;
+use super::surroundings::Surroundings;
 use crate::wire::mip6::SequenceNumber;
 use crate::{DataplaneChange, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel};
 
@@ -30,7 +30,7 @@ pub(super) struct Context<'a> {
     pub(super) wall: &'a WallClock,
     pub(super) rng: &'a mut ChaCha12Rng,
     pub(super) memory: &'a mut Memory,
-    pub(super) local_addresses: &'a BTreeSet<IpAddr>,
+    pub(super) surroundings: &'a Surroundings,
     pub(super) out: &'a mut Outbox,
 }
 
@@ -67,8 +67,11 @@ impl Context<'_> {
             Some(_) => return Ok(()),
             None => {}
         }
-        if self.local_addresses.contains(&home_address.ip()) {
+        if self.surroundings.addresses.contains(&home_address.ip()) {
             return Err(FailureReason::LocalHomeAddress(home_address));
+        }
+        if self.surroundings.hold(home_address.ip()) {
+            return Err(FailureReason::NearHomeAddress(home_address));
         }
         Ok(())
     }

@@ -83,6 +83,11 @@ pub enum FailureReason {
     /// The home agent lent an address this host has already.
     #[error("the home agent lent {0}, which is an address of this host")]
     LocalHomeAddress(HomeAddress),
+    /// The home agent lent an address of somebody around this host.
+    #[error(
+        "the home agent lent {0}, which belongs to a network this host is in, its router or its name server"
+    )]
+    NearHomeAddress(HomeAddress),
     /// The home agent lent an address another home agent has lent.
     #[error("the home agent lent {home_address}, which is already lent by {agent}")]
     HomeAddressTaken {
@@ -103,6 +108,7 @@ impl FailureReason {
             Self::Refused(refusal) => signalling::is_lasting(family, refusal),
             Self::UnusableHomeAddress(_)
             | Self::LocalHomeAddress(_)
+            | Self::NearHomeAddress(_)
             | Self::HomeAddressTaken { .. } => true,
             Self::Silent | Self::NoPath | Self::Released => false,
         }

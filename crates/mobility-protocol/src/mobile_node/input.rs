@@ -83,9 +83,7 @@ impl MobileNode {
                 home_address,
                 home_agent,
             } => {
-                if !signalling::is_supported(home_agent)
-                    || self.local_addresses.contains(&home_agent)
-                {
+                if !self.surroundings.lead_to(home_agent) {
                     return Err(Drop::HomeAgentUnusable);
                 }
                 if lifetime == Lifetime::Zero && request.purpose != Purpose::Release {
@@ -121,7 +119,7 @@ impl MobileNode {
             Verdict::NotFresh(_) => Input::TryAgain(request),
             Verdict::WrongHomeAgent { .. } if !latest => return Err(Drop::StaleReply),
             Verdict::WrongHomeAgent { right } => {
-                if !signalling::is_supported(right) || self.local_addresses.contains(&right) {
+                if !self.surroundings.lead_to(right) {
                     return Err(Drop::HomeAgentUnusable);
                 }
                 Input::Redirected(request, right)

@@ -50,6 +50,7 @@ mod outcomes;
 mod signalling;
 mod snapshot;
 mod status;
+mod surroundings;
 mod transitions;
 mod usage;
 
@@ -73,6 +74,7 @@ pub use credentials::{Credentials, StoredAgreement};
 pub use event::{BindError, Event, FailureReason, LossReason};
 pub use snapshot::StoredBinding;
 pub use status::{BindingState, BindingView};
+pub use surroundings::Surroundings;
 
 use crate::{Datagram, Family, HomeAddress, HomeAgentAddress, Path, Transmit};
 
@@ -88,7 +90,7 @@ pub struct MobileNode {
     config: Config,
     rng: ChaCha12Rng,
     wall: WallClock,
-    local_addresses: BTreeSet<IpAddr>,
+    surroundings: Surroundings,
     entries: BTreeMap<HomeAgentAddress, Entry>,
     memories: BTreeMap<HomeAgentAddress, Memory>,
     out: Outbox,
@@ -103,7 +105,7 @@ impl MobileNode {
             config,
             rng: ChaCha12Rng::from_seed(seed),
             wall: WallClock::new(unix_time, now),
-            local_addresses: BTreeSet::new(),
+            surroundings: Surroundings::default(),
             entries: BTreeMap::new(),
             memories: BTreeMap::new(),
             out: Outbox::new(),
@@ -206,9 +208,10 @@ impl MobileNode {
         });
     }
 
-    /// The addresses the host has on its own account. A home address that is among them is refused.
-    pub fn handle_local_addresses(&mut self, addresses: BTreeSet<IpAddr>) {
-        self.local_addresses = addresses;
+    /// What the host has and sees around it. A home address that is part of that is refused, and so is
+    /// a home agent at one of the host's own addresses.
+    pub fn handle_surroundings(&mut self, surroundings: Surroundings) {
+        self.surroundings = surroundings;
     }
 
     /// Something arrived on the signalling socket. Anybody may have sent it.
@@ -312,7 +315,8 @@ impl MobileNode {
         name: &str,
         correspondents: &[IpAddr],
     ) -> Result<BTreeSet<IpAddr>, BindError> {
-        if !signalling::is_supported(agent.ip()) || self.local_addresses.contains(&agent.ip()) {
+        let is_lent = self.agent_of(HomeAddress(agent.ip())).is_some();
+        if is_lent || !self.surroundings.lead_to(agent.ip()) {
             return Err(BindError::UnusableAgent(agent));
         }
         let correspondents: BTreeSet<_> = correspondents
@@ -394,7 +398,7 @@ impl MobileNode {
             wall: &self.wall,
             rng: &mut self.rng,
             memory,
-            local_addresses: &self.local_addresses,
+            surroundings: &self.surroundings,
             out: &mut self.out,
         };
         act(&mut self.entries, &mut context);

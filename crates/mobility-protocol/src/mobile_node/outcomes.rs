@@ -143,6 +143,7 @@ impl Entry {
     ) -> State {
         let mut binding = uncarried(&request, &grant, context.now);
         if let Err(reason) = self.check_home_address(&grant, context) {
+            context.out.counters.home_addresses_refused += 1;
             if let Some(held) = held {
                 self.take_down(&held, LossReason::Replaced, context);
             }

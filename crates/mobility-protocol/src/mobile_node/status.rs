@@ -201,6 +201,7 @@ pub(super) struct Counters {
     pub(super) releases: u64,
     pub(super) losses: u64,
     pub(super) failures: u64,
+    pub(super) home_addresses_refused: u64,
     pub(super) probes: u64,
     /// Binding Refresh Requests and Binding Errors that were heeded.
     pub(super) refresh_requests: u64,
@@ -229,6 +230,7 @@ impl Counters {
             releases: 0,
             losses: 0,
             failures: 0,
+            home_addresses_refused: 0,
             probes: 0,
             refresh_requests: 0,
             binding_errors: 0,
@@ -256,6 +258,7 @@ impl Counters {
             ("releases", self.releases),
             ("losses", self.losses),
             ("failures", self.failures),
+            ("home_addresses_refused", self.home_addresses_refused),
             ("probes", self.probes),
             ("refresh_requests", self.refresh_requests),
             ("binding_errors", self.binding_errors),

@@ -106,6 +106,21 @@ impl Laptop {
         result
     }
 
+    /// What the host has and sees: its addresses, networks and neighbours.
+    pub(super) fn surrounded(
+        &mut self,
+        addresses: &[&str],
+        networks: &[&str],
+        neighbours: &[&str],
+    ) {
+        let surroundings = Surroundings {
+            addresses: parsed(addresses),
+            networks: parsed(networks),
+            neighbours: parsed(neighbours),
+        };
+        self.act(|node, _| node.handle_surroundings(surroundings));
+    }
+
     pub(super) fn bind(&mut self) {
         let bound = self.act(|node, now| {
             node.bind(
@@ -267,6 +282,10 @@ impl Laptop {
             | Event::Released { .. }) => self.events.push(event),
         }
     }
+}
+
+fn parsed<T: std::str::FromStr + Ord>(texts: &[&str]) -> BTreeSet<T> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// The reply an obliging home agent would give, with this code, after `change`.

@@ -149,7 +149,7 @@ fn one_correspondent_has_one_agent() {
 #[test]
 fn what_cannot_be_an_agent_is_refused() {
     let mut laptop = Laptop::new();
-    laptop.act(|node, _| node.handle_local_addresses([IpAddr::from([10, 0, 0, 1])].into()));
+    laptop.surrounded(&["10.0.0.1"], &["192.0.2.0/25"], &[]);
     for bad in [
         "0.0.0.0",
         "127.0.0.1",
@@ -157,6 +157,7 @@ fn what_cannot_be_an_agent_is_refused() {
         "255.255.255.255",
         "169.254.1.1",
         "10.0.0.1",
+        "192.0.2.127",
         "::",
         "::1",
         "ff02::1",

@@ -171,18 +171,53 @@ fn an_address_no_host_can_have_is_given_back() {
 }
 
 #[test]
-fn an_address_of_the_host_is_given_back() {
+fn an_address_of_the_host_or_of_somebody_near_is_given_back() {
+    let local = FailureReason::LocalHomeAddress(HOME.into());
+    let near = FailureReason::NearHomeAddress(HOME.into());
+    let home = HOME.to_string();
+    for (addresses, networks, neighbours, reason) in [
+        (vec![home.as_str()], vec!["203.0.113.0/24"], vec![], local),
+        (vec![], vec!["10.0.0.0/8", "203.0.113.0/24"], vec![], near),
+        (vec![], vec![], vec!["10.0.0.1", home.as_str()], near),
+    ] {
+        let mut laptop = Laptop::new();
+        laptop.surrounded(&addresses, &networks, &neighbours);
+        laptop.bind();
+        laptop.path(Some(path(1)), true);
+        laptop.accept(0);
+        assert_eq!(laptop.take_events(), [failed(reason)]);
+        assert!(laptop.tunnels.is_empty());
+        assert_eq!(laptop.sent[1].request.lifetime, Lifetime::Zero);
+        assert_eq!(laptop.sent[1].request.home_address, HOME);
+        assert_eq!(laptop.counter("home_addresses_refused"), 1);
+    }
+}
+
+#[test]
+fn an_address_beside_the_local_network_is_taken() {
     let mut laptop = Laptop::new();
-    laptop.act(|node, _| node.handle_local_addresses([IpAddr::V4(HOME)].into()));
+    laptop.surrounded(&["203.0.113.2"], &["203.0.113.0/25"], &["203.0.113.1"]);
     laptop.bind();
     laptop.path(Some(path(1)), true);
     laptop.accept(0);
-    assert_eq!(
-        laptop.take_events(),
-        [failed(FailureReason::LocalHomeAddress(HOME.into()))]
-    );
-    assert_eq!(laptop.sent[1].request.lifetime, Lifetime::Zero);
-    assert_eq!(laptop.sent[1].request.home_address, HOME);
+    assert_eq!(laptop.take_events(), [active_event()]);
+    assert_eq!(laptop.counter("home_addresses_refused"), 0);
+
+    // It is ours now, wherever the host goes.
+    laptop.surrounded(&[], &["203.0.113.128/25"], &[]);
+    laptop.bind();
+    assert_eq!(laptop.take_events(), [active_event()]);
+}
+
+#[test]
+fn a_home_address_is_no_home_agent() {
+    let mut laptop = Laptop::active();
+    let association = SecurityAssociation::open_mode();
+    let bound = laptop.act(|node, now| {
+        let correspondents = [IpAddr::from([192, 0, 2, 99])];
+        node.bind(HOME.into(), "b.example", &correspondents, association, now)
+    });
+    assert_eq!(bound, Err(BindError::UnusableAgent(HOME.into())));
 }
 
 #[test]

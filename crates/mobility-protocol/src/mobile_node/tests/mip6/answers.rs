@@ -149,6 +149,42 @@ fn who_does_not_understand_is_tried_in_udp_at_once() {
 }
 
 #[test]
+fn an_address_the_host_cannot_take_is_given_back() {
+    let lent = |text: &str| -> Ipv6Addr { text.parse().unwrap_or_else(|_| unreachable!("{text}")) };
+    for (address, reason) in [
+        ("::1", FailureReason::UnusableHomeAddress as fn(_) -> _),
+        ("ff02::1", FailureReason::UnusableHomeAddress),
+        ("fe80::1", FailureReason::UnusableHomeAddress),
+        ("::ffff:192.0.2.1", FailureReason::UnusableHomeAddress),
+        ("2001:db8:200::1", FailureReason::UnusableHomeAddress),
+        ("2001:db8:300::5", FailureReason::UnusableHomeAddress),
+        ("2001:db8:101::7", FailureReason::LocalHomeAddress),
+        ("2001:db8:101::8", FailureReason::LocalHomeAddress),
+        ("2001:db8:101::1:2", FailureReason::NearHomeAddress),
+        ("2001:db8:1ff::53", FailureReason::NearHomeAddress),
+    ] {
+        let mut laptop = Laptop6::new(SecurityAssociation::open_mode());
+        let surroundings = Surroundings {
+            addresses: parsed(&["2001:db8:101::8"]),
+            networks: parsed(&["2001:db8:101::/64"]),
+            neighbours: parsed(&["2001:db8:1ff::53"]),
+        };
+        laptop.act(|node, _| node.handle_surroundings(surroundings));
+        laptop.lent = lent(address);
+        laptop.accept(0);
+        let failed = Event::Failed {
+            agent: AGENT_6.into(),
+            reason: reason(laptop.lent.into()),
+        };
+        assert_eq!(laptop.events, [failed], "{address}");
+        assert!(laptop.tunnels.is_empty(), "{address}");
+        assert_eq!(laptop.counter("home_addresses_refused"), 1);
+        let last = laptop.left.last().map(|left| left.update.lifetime);
+        assert_eq!(last, Some(Lifetime::Zero), "{address}");
+    }
+}
+
+#[test]
 fn no_octet_of_an_acknowledgement_can_be_changed() {
     for transport in [NATIVE, UDP] {
         let mut laptop = Laptop6::new(SecurityAssociation::open_mode());

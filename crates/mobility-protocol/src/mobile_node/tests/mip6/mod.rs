@@ -58,6 +58,8 @@ struct Laptop6 {
     left: Vec<Left>,
     events: Vec<Event>,
     tunnels: BTreeMap<HomeAddress, Tunnel>,
+    /// What the home agent lends.
+    lent: Ipv6Addr,
 }
 
 impl Laptop6 {
@@ -71,6 +73,7 @@ impl Laptop6 {
             left: Vec::new(),
             events: Vec::new(),
             tunnels: BTreeMap::new(),
+            lent: HOME_6,
         };
         laptop.bind();
         laptop.path(1, true);
@@ -214,8 +217,8 @@ impl Laptop6 {
             MobileNodeIdentifier::nai(&identity()).map(MobilityOption::MobileNodeIdentifier);
         let mut options: Vec<_> = identifier.into_iter().collect();
         if status.is_accepted() {
-            addresses.home_address = HOME_6;
-            let prefix = NetworkPrefix::of_address(HOME_6);
+            addresses.home_address = self.lent;
+            let prefix = NetworkPrefix::of_address(self.lent);
             options.push(MobilityOption::HomeNetworkPrefix(prefix));
         }
         let timestamp = update.options.replay_protection();
