@@ -85,6 +85,9 @@ pub struct Tunnel {
     pub encapsulation: Encapsulation,
     /// The only inner peers packets may come from and go to.
     pub correspondents: Arc<[IpNet]>,
+    /// Those of the correspondents toward which no new socket takes the home address; sockets that
+    /// have it go on. Always empty on a home agent, which chooses no source.
+    pub withdrawn: Arc<[IpNet]>,
 }
 
 /// One change to the data path. Executing a change twice is the same as executing it once.

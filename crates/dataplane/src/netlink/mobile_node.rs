@@ -328,15 +328,13 @@ impl Routes {
     async fn exchange(&self, before: Option<&Claim>, after: &Claim) -> Result<(), Error> {
         let mut errors = Errors::default();
         // Through another device every route is another one.
-        let known = before.filter(|before| before.device == after.device);
-        let kept = known.map(|known| &known.correspondents);
-        let former = before
-            .into_iter()
-            .flat_map(|before| before.correspondents.iter().map(move |one| (before, *one)));
-        for (before, correspondent) in former {
-            if kept.is_none() || !after.correspondents.contains(&correspondent) {
-                errors.note(self.withdraw_correspondent(before, correspondent).await);
-            }
+        let former: Vec<Route> = before.into_iter().flat_map(correspondents_routes).collect();
+        let wanted: Vec<Route> = correspondents_routes(after).collect();
+        let kept: BTreeSet<&Route> = former.iter().collect();
+        let kept = &kept & &wanted.iter().collect();
+        // In the order that never leads a socket where its packets can't go.
+        for route in former.iter().rev().filter(|route| !kept.contains(route)) {
+            errors.note(self.netlink.remove_route(route).await);
         }
         errors.into_result()?;
         for rule in home_address_rules(after.address) {
@@ -352,13 +350,8 @@ impl Routes {
                 .remove_home_address(before.address, interface)
                 .await?;
         }
-        for &correspondent in &after.correspondents {
-            if kept.is_some_and(|kept| kept.contains(&correspondent)) {
-                continue;
-            }
-            for route in correspondent_routes(after, correspondent) {
-                self.netlink.add_route(&route).await?;
-            }
+        for route in wanted.iter().filter(|route| !kept.contains(route)) {
+            self.netlink.add_route(route).await?;
         }
         Ok(())
     }
@@ -367,9 +360,8 @@ impl Routes {
     /// address, then the rest goes.
     async fn withdraw(&self, claim: &Claim) -> Result<(), Error> {
         let mut errors = Errors::default();
-        for &correspondent in &claim.correspondents {
-            let [_, capture] = correspondent_routes(claim, correspondent);
-            errors.note(self.netlink.remove_route(&capture).await);
+        for route in capture_routes(claim) {
+            errors.note(self.netlink.remove_route(&route).await);
         }
         let interface = claim.interface();
         errors.note(
@@ -380,21 +372,8 @@ impl Routes {
         for rule in home_address_rules(claim.address) {
             errors.note(self.netlink.remove_rule(&rule).await);
         }
-        for &correspondent in &claim.correspondents {
-            let [tunnel, _] = correspondent_routes(claim, correspondent);
-            errors.note(self.netlink.remove_route(&tunnel).await);
-        }
-        errors.into_result()
-    }
-
-    async fn withdraw_correspondent(
-        &self,
-        claim: &Claim,
-        correspondent: IpNet,
-    ) -> Result<(), Error> {
-        let mut errors = Errors::default();
-        for route in correspondent_routes(claim, correspondent).iter().rev() {
-            errors.note(self.netlink.remove_route(route).await);
+        for route in tunnel_routes(claim) {
+            errors.note(self.netlink.remove_route(&route).await);
         }
         errors.into_result()
     }
@@ -436,11 +415,7 @@ impl Routes {
         }
         for claim in self.claims.iter() {
             tables.rules.extend(home_address_rules(claim.address));
-            for &correspondent in &claim.correspondents {
-                tables
-                    .routes
-                    .extend(correspondent_routes(claim, correspondent));
-            }
+            tables.routes.extend(correspondents_routes(claim));
         }
         tables
     }
@@ -505,18 +480,33 @@ fn end_of_home_addresses(family: Family) -> Route {
     }
 }
 
-/// The route of packets from the home address, and the one that gives sockets the home address.
-fn correspondent_routes(claim: &Claim, destination: IpNet) -> [Route; 2] {
-    let (index, address) = (claim.device, claim.address);
-    let route = |table, source: Option<IpAddr>| Route {
+/// All routes of a claim; those that lead sockets come last.
+fn correspondents_routes(claim: &Claim) -> impl Iterator<Item = Route> {
+    tunnel_routes(claim).chain(capture_routes(claim))
+}
+
+/// The routes of packets from the home address.
+fn tunnel_routes(claim: &Claim) -> impl Iterator<Item = Route> {
+    let correspondents = claim.correspondents.iter();
+    correspondents.map(|one| route(claim, HOME_ADDRESS_TABLE, *one, None))
+}
+
+/// The routes that give sockets the home address.
+fn capture_routes(claim: &Claim) -> impl Iterator<Item = Route> {
+    let source = Some(claim.address);
+    let captured = claim.correspondents.difference(&claim.withdrawn);
+    captured.map(move |one| route(claim, CAPTURE_TABLE, *one, source))
+}
+
+fn route(claim: &Claim, table: u32, destination: IpNet, source: Option<IpAddr>) -> Route {
+    Route {
         table,
         destination,
-        unset_source: source.is_some() && address.is_ipv6(),
-        metric: device_metric(Family::of(address)),
-        kind: RouteKind::Device { index, source },
-    };
-    [
-        route(HOME_ADDRESS_TABLE, None),
-        route(CAPTURE_TABLE, Some(claim.address)),
-    ]
+        unset_source: source.is_some() && claim.address.is_ipv6(),
+        metric: device_metric(Family::of(claim.address)),
+        kind: RouteKind::Device {
+            index: claim.device,
+            source,
+        },
+    }
 }

@@ -291,6 +291,7 @@ mod tests {
             former_remote: former.map(|former| former.parse().unwrap()),
             reachability: Reachability::Proven,
             encapsulation: Encapsulation::IpInIp,
+            withdrawn: [].into(),
             correspondents: correspondents
                 .iter()
                 .map(|prefix| prefix.parse().unwrap())

@@ -244,6 +244,7 @@ impl World {
             former_remote: former,
             reachability: Reachability::Proven,
             encapsulation: Encapsulation::within(self.family),
+            withdrawn: [].into(),
             correspondents: correspondents(),
         }
     }

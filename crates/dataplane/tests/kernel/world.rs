@@ -105,6 +105,7 @@ impl World {
             former_remote: None,
             reachability: Reachability::Proven,
             encapsulation: Encapsulation::IpInIp,
+            withdrawn: [].into(),
             correspondents: correspondents.iter().copied().map(IpNet::from).collect(),
         }
     }

@@ -39,6 +39,7 @@ pub(crate) fn tunnel<A: Into<IpAddr> + Copy>(home_address: A, correspondents: &[
         former_remote: None,
         reachability: Reachability::Proven,
         encapsulation,
+        withdrawn: [].into(),
         correspondents: nets,
     }
 }
@@ -106,6 +107,40 @@ fn answer_with_reset(device: &SyncDevice) {
         device.send(&answer).unwrap();
         return;
     }
+}
+
+#[test]
+fn a_withdrawn_correspondent_keeps_its_sockets_and_gets_no_new_ones() {
+    run("withdrawn", || async {
+        let _peer = attach();
+        let device = tunnel_device();
+        let mut routes = routes();
+        routes.prepare().await.unwrap();
+        let whole = tunnel(HOME, &[CORRESPONDENT, OTHER]);
+        routes.install(&whole).await.unwrap();
+        assert_eq!(source_toward(CORRESPONDENT).unwrap(), HOME);
+        let earlier = UdpSocket::bind("0.0.0.0:0").unwrap();
+        earlier.connect((CORRESPONDENT, 9)).unwrap();
+
+        let withdrawn = Tunnel {
+            withdrawn: [IpNet::from(IpAddr::from(CORRESPONDENT))].into(),
+            ..whole.clone()
+        };
+        routes.install(&withdrawn).await.unwrap();
+        assert_eq!(source_toward(CORRESPONDENT).unwrap(), ACCESS);
+        assert_eq!(source_toward(OTHER).unwrap(), HOME);
+        while device.recv(&mut [0; 2048]).is_ok() {}
+        earlier.send(b"still here").unwrap();
+        assert_eq!(next_packet(&device), (HOME, CORRESPONDENT));
+        assert_eq!(routes.repair().await.unwrap(), 0, "nothing is missed");
+
+        routes.install(&whole).await.unwrap();
+        assert_eq!(source_toward(CORRESPONDENT).unwrap(), HOME);
+        routes.install(&withdrawn).await.unwrap();
+        routes.remove(withdrawn.home_address).await.unwrap();
+        routes.cleanup().await.unwrap();
+        assert_eq!(source_toward(CORRESPONDENT).unwrap(), ACCESS);
+    });
 }
 
 #[test]

@@ -404,6 +404,7 @@ pub(crate) fn tunnel(local: impl Into<IpAddr>, remote: impl Into<IpAddr>) -> Tun
         former_remote: None,
         reachability: Reachability::Proven,
         encapsulation,
+        withdrawn: [].into(),
         correspondents: [plan.correspondent.into()].into_iter().collect(),
     }
 }

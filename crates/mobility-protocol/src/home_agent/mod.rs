@@ -396,6 +396,7 @@ impl HomeAgent {
                     former_remote: self.moving.get(&slot).map(|(_, former)| former.ip()),
                     reachability: Reachability::Proven,
                     encapsulation: Encapsulation::within(family),
+                    withdrawn: Arc::default(),
                     correspondents: Arc::clone(self.policy.correspondents.of(family)),
                 })));
         }

@@ -157,6 +157,7 @@ impl Entry {
             reachability: Reachability::Proven,
             encapsulation: Encapsulation::within(self.agent.family()),
             correspondents: Arc::clone(&self.correspondents),
+            withdrawn: self.withdrawn.iter().copied().map(IpNet::from).collect(),
         };
         context.out.install(self.agent, tunnel);
     }
@@ -195,13 +196,44 @@ impl Entry {
                 .is_some_and(|path| path.care_of != binding.installed.care_of)
     }
 
+    /// New sockets toward these correspondents may take the home address.
+    pub(super) fn offer(&mut self, correspondents: &BTreeSet<IpAddr>, context: &mut Context<'_>) {
+        let withdrawn = &self.withdrawn - correspondents;
+        self.change_correspondents(withdrawn, context);
+    }
+
+    /// New sockets toward these correspondents shall not take the home address any longer. A binding
+    /// that is of no use then, and never was, is given up.
+    pub(super) fn withdraw(
+        &mut self,
+        correspondents: &BTreeSet<IpAddr>,
+        context: &mut Context<'_>,
+    ) {
+        let withdrawn = &self.withdrawn | correspondents;
+        self.change_correspondents(withdrawn, context);
+        let is_carried = self.binding().is_some_and(|binding| binding.carried);
+        if !is_carried && self.withdrawn.len() == self.correspondents.len() {
+            self.handle(Input::Unwanted, context);
+        }
+    }
+
     pub(super) fn update_correspondents(&mut self, context: &mut Context<'_>) {
+        self.change_correspondents(self.withdrawn.clone(), context);
+    }
+
+    fn change_correspondents(
+        &mut self,
+        mut withdrawn: BTreeSet<IpAddr>,
+        context: &mut Context<'_>,
+    ) {
         let correspondents = collect_correspondents(&self.names);
-        if correspondents == self.correspondents {
-            context.out.snapshot_changed();
+        withdrawn.retain(|one| correspondents.contains(&IpNet::from(*one)));
+        context.out.snapshot_changed();
+        if correspondents == self.correspondents && withdrawn == self.withdrawn {
             return;
         }
         self.correspondents = correspondents;
+        self.withdrawn = withdrawn;
         let mut binding = self.binding().filter(|binding| binding.carried).cloned();
         if let Some(binding) = &mut binding {
             self.install(binding, context);

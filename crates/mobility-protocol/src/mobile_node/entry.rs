@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) authority: Authority,
     pub(super) names: BTreeMap<String, BTreeSet<IpAddr>>,
     pub(super) correspondents: Arc<[IpNet]>,
+    /// Those of them that are left to the sockets that have the home address.
+    pub(super) withdrawn: BTreeSet<IpAddr>,
     /// What the kernel would use.
     pub(super) preferred: Option<Path>,
     /// What messages leave by: the preferred path, unless that one is avoided.
@@ -123,6 +125,7 @@ impl Entry {
             authority,
             names: BTreeMap::new(),
             correspondents: Arc::default(),
+            withdrawn: BTreeSet::new(),
             preferred: None,
             path: None,
             attached_as: None,
@@ -211,7 +214,7 @@ impl Entry {
             .entry(name.to_owned())
             .or_default()
             .extend(correspondents);
-        self.update_correspondents(context);
+        self.offer(correspondents, context);
         self.usage.expect(context.config, context.now);
         self.handle(Input::Wanted, context);
     }

@@ -117,7 +117,8 @@ impl MobileNode {
     ///
     /// It is answered by [`Event::Active`] or [`Event::Failed`], at once where the answer is known:
     /// because the binding stands, or because the agent failed a short while ago. `credentials`
-    /// count when the binding begins; a binding that stands keeps its own.
+    /// count when the binding begins; a binding that stands keeps its own. Correspondents that were
+    /// withdrawn are back.
     ///
     /// # Errors
     /// [`BindError`] says why nothing was begun or changed.
@@ -150,6 +151,36 @@ impl MobileNode {
             entry.add_name(name, &correspondents, context)
         });
         Ok(())
+    }
+
+    /// New sockets toward these correspondents shall not take the home address that `agent` lends, until
+    /// they are bound again. Sockets that have it keep it, and their packets their way. Unknown agents
+    /// and correspondents are no error.
+    pub fn withdraw(
+        &mut self,
+        agent: HomeAgentAddress,
+        correspondents: &BTreeSet<IpAddr>,
+        now: Instant,
+    ) {
+        self.with_entry(agent, now, |entry, context| {
+            entry.withdraw(correspondents, context)
+        });
+    }
+
+    /// The correspondents toward which new sockets take a home address, or will when there is one,
+    /// and the home agent that lends it.
+    #[must_use]
+    pub fn captured(&self) -> BTreeMap<IpAddr, HomeAgentAddress> {
+        self.entries
+            .values()
+            .flat_map(|entry| {
+                let taken = |one: &IpAddr| !entry.withdrawn.contains(one);
+                entry
+                    .correspondents()
+                    .filter(taken)
+                    .map(|one| (one, entry.agent))
+            })
+            .collect()
     }
 
     /// Let the binding with `agent` go, used or not. [`Event::Released`] follows when the agent has

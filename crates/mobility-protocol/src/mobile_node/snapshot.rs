@@ -34,6 +34,10 @@ pub struct StoredBinding {
     pub interface: u32,
     /// The names that share it, with their correspondents.
     pub names: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// Those of the correspondents that new sockets don't reach through it. Absent in what an earlier
+    /// version wrote.
+    #[serde(default)]
+    pub withdrawn: BTreeSet<IpAddr>,
     /// When it was established, in Unix time.
     pub since: Duration,
     /// When its lifetime ends, in Unix time; `None` for never.
@@ -75,6 +79,7 @@ impl MobileNode {
                 care_of: binding.installed.care_of,
                 interface: binding.installed.interface,
                 names: entry.names().clone(),
+                withdrawn: entry.withdrawn.clone(),
                 since: unix(binding.since),
                 expires: binding.expires.map(unix),
                 clock_offset: clock.offset(),
@@ -145,8 +150,9 @@ impl MobileNode {
                     carried: false,
                 };
                 let signalling = stored.signalling.ip();
-                let entry =
+                let mut entry =
                     Entry::resume(agent, signalling, authority, stored.names, binding, context);
+                entry.withdraw(&stored.withdrawn, context);
                 entries.insert(agent, entry);
             });
         }

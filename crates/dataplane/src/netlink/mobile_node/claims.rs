@@ -17,6 +17,8 @@ pub(super) struct Claim {
     pub(super) device: u32,
     /// Of its family.
     pub(super) correspondents: BTreeSet<IpNet>,
+    /// Those of them that no new socket is led to.
+    pub(super) withdrawn: BTreeSet<IpNet>,
 }
 
 impl Claim {
@@ -68,6 +70,7 @@ impl Claims {
             address: tunnel.home_address.ip(),
             device,
             correspondents,
+            withdrawn: tunnel.withdrawn.iter().map(IpNet::trunc).collect(),
         })
     }
 
@@ -123,6 +126,7 @@ mod tests {
             former_remote: None,
             reachability: Reachability::Proven,
             encapsulation: Encapsulation::IpInIp,
+            withdrawn: [].into(),
             correspondents: correspondents
                 .iter()
                 .map(|net| net.parse().unwrap())

@@ -311,6 +311,7 @@ fn tunnel(home_address: Ipv4Addr, host: u8, former: Option<u8>) -> Event {
         former_remote: former.map(|host| at(host).ip()),
         reachability: Reachability::Proven,
         encapsulation: Encapsulation::IpInIp,
+        withdrawn: [].into(),
         correspondents: config().correspondents,
     }))
 }

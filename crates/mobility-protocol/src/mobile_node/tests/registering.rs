@@ -1,3 +1,5 @@
+use ipnet::IpNet;
+
 use super::*;
 
 #[test]
@@ -38,7 +40,7 @@ fn asks_for_an_address_and_gets_it() {
     assert_eq!(tunnel.endpoints.interface, Some(1));
     assert_eq!(
         tunnel.correspondents.to_vec(),
-        [ipnet::IpNet::from(IpAddr::V4(SERVER))]
+        [IpNet::from(IpAddr::V4(SERVER))]
     );
 
     let views = laptop.node.bindings(laptop.now);
@@ -144,6 +146,50 @@ fn one_correspondent_has_one_agent() {
             agent: agent()
         })
     );
+}
+
+#[test]
+fn a_withdrawn_correspondent_is_left_to_its_sockets_until_it_is_bound_again() {
+    let mut laptop = Laptop::active();
+    let carried = |laptop: &Laptop| {
+        let tunnel = &laptop.tunnels[&HomeAddress::from(HOME)];
+        (tunnel.correspondents.to_vec(), tunnel.withdrawn.to_vec())
+    };
+    let all = vec![IpNet::from(IpAddr::from(SERVER))];
+    assert_eq!(laptop.node.captured(), [(SERVER.into(), agent())].into());
+
+    let other = IpAddr::from([192, 0, 2, 99]);
+    laptop.act(|node, now| node.withdraw(agent(), &[SERVER.into(), other].into(), now));
+    assert_eq!(carried(&laptop), (all.clone(), all.clone()));
+    assert!(laptop.node.captured().is_empty());
+    assert_eq!(laptop.state(), Some(BindingState::Active));
+
+    // Neither a move nor a restart forgets it.
+    laptop.path(Some(path(2)), false);
+    assert_eq!(carried(&laptop), (all.clone(), all.clone()));
+    let stored = laptop.node.snapshot(laptop.now);
+    let mut restarted = Laptop::new();
+    let stored = stored
+        .into_iter()
+        .map(|stored| (stored, SecurityAssociation::open_mode()));
+    restarted.act(|node, now| node.restore(stored, now));
+    assert_eq!(carried(&restarted), (all.clone(), all.clone()));
+    assert!(restarted.node.captured().is_empty());
+
+    laptop.bind();
+    assert_eq!(carried(&laptop), (all, vec![]));
+}
+
+#[test]
+fn a_binding_that_nothing_may_use_is_not_waited_for() {
+    let mut laptop = Laptop::new();
+    laptop.bind();
+    laptop.path(Some(path(1)), true);
+    laptop.act(|node, now| node.withdraw(agent(), &[SERVER.into()].into(), now));
+    assert_eq!(laptop.take_events(), [failed(FailureReason::Released)]);
+    laptop.accept(0);
+    assert!(laptop.tunnels.is_empty());
+    assert_eq!(laptop.sent[1].request.lifetime, Lifetime::Zero);
 }
 
 #[test]

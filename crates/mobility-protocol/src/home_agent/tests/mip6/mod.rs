@@ -228,6 +228,7 @@ fn tunnel_6(home_address: Ipv6Addr, at: u16, former: Option<u16>) -> Event {
         former_remote: former.map(|at| host(at).into()),
         reachability: Reachability::Proven,
         encapsulation: Encapsulation::Ip6InIp6,
+        withdrawn: [].into(),
         correspondents: Arc::from(["2001:db8:300::/48".parse().unwrap()]),
     }))
 }
