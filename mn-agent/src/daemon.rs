@@ -16,7 +16,7 @@ use mobility_protocol::mobile_node::{
     self, Credentials, Event, MAX_AGENTS, MobileNode, StoredBinding, Surroundings,
 };
 use mobility_protocol::{DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
-use name_relay::{Discovery, Mode, Policy, Relay, RelayConfig};
+use name_relay::{Mode, Policy, Relay, RelayConfig, Report};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -28,11 +28,14 @@ use crate::waiting::Waiting;
 mod host;
 mod requests;
 
+/// Changes of the data path that failed, as `status` calls them.
+const DATAPLANE_FAILURES: &str = "dataplane_failures";
+
 /// Anything that ends the daemon, as one line.
 pub(crate) type Fatal = Box<dyn std::error::Error>;
 
-/// Discoveries that wait for this loop; more are answered plainly.
-const DISCOVERIES: usize = 256;
+/// Reports of the relay that wait for this loop; more discoveries are answered plainly.
+const REPORTS: usize = 256;
 /// Questions on the control socket that wait for this loop.
 const QUESTIONS: usize = 16;
 /// How many messages are handled before what follows from them is done.
@@ -69,7 +72,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
                 daemon.receive();
             }
             () = timeout => daemon.machine.handle_timeout(Instant::now()),
-            Some(discovery) = daemon.discoveries.recv() => daemon.discovered(discovery).await,
+            Some(report) = daemon.reports.recv() => daemon.reported(report).await,
             ended = daemon.dataplane.sockets().ended() => {
                 let ended = ended?;
                 daemon.sockets_ended(&ended.home_addresses, ended.overrun).await;
@@ -101,7 +104,7 @@ struct Daemon {
     dataplane: MobileNodeDataplane,
     changes: Changes,
     relay: Arc<Relay>,
-    discoveries: mpsc::Receiver<Discovery>,
+    reports: mpsc::Receiver<Report>,
     questions: mpsc::Receiver<Asked>,
     control: JoinHandle<()>,
     lookups: JoinSet<requests::Lookup>,
@@ -144,7 +147,7 @@ impl Daemon {
             Instant::now(),
             supervision::unix_time(),
         );
-        let (sender, discoveries) = mpsc::channel(DISCOVERIES);
+        let (sender, reports) = mpsc::channel(REPORTS);
         let relay = Relay::start(relay_config(&config), sender)?;
 
         let mut daemon = Self {
@@ -156,7 +159,7 @@ impl Daemon {
             dataplane,
             changes,
             relay: relay.into(),
-            discoveries,
+            reports,
             questions,
             control: tokio::spawn(server.serve(handler)),
             lookups: JoinSet::new(),
@@ -233,6 +236,7 @@ impl Daemon {
             if events.is_empty() {
                 return;
             }
+            self.tell_captured();
             for event in events {
                 self.execute(event).await;
             }
@@ -291,7 +295,7 @@ impl Daemon {
             }
         }
         for failure in self.dataplane.apply([change]).await {
-            self.count("dataplane_failures");
+            self.count(DATAPLANE_FAILURES);
             tracing::error!(error = %failure, "the data path could not be changed");
         }
     }

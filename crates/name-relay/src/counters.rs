@@ -63,6 +63,14 @@ counters! {
     DropTooManyLookups => "drop_too_many_lookups",
     /// `cha.` answers that came from a wildcard.
     DropWildcard => "drop_wildcard",
+    /// Correspondents not reached through an agent because another name gives
+    /// their address without that agent.
+    DropContradicted => "drop_contradicted",
+    /// Correspondents that were, until such a name was looked up.
+    CapturesWithdrawn => "captures_withdrawn",
+    /// Answers withheld, with SERVFAIL in their place, because the mobile node
+    /// did not withdraw what they contradict.
+    DropUnconfirmed => "drop_unconfirmed",
 }
 
 /// All counters of one relay.

@@ -70,6 +70,10 @@ pub enum DiscoverError {
     /// `cha.<name>` exists only because every name there does.
     #[error("`cha.{0}` is the answer of a wildcard, not an agent")]
     Wildcard(String),
+    /// Addresses of the name are reached through another agent, and the mobile
+    /// node did not say that they no longer are.
+    #[error("`{0}` has addresses that are reached through another agent")]
+    Contradicted(String),
     /// The name servers did not answer, or refused to.
     #[error("the name servers gave no answer for `{0}`")]
     NoAnswer(String),

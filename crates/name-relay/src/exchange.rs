@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Policy;
 use crate::counters::{Counter, Counters};
-use crate::hold::Holder;
+use crate::hold::{Holder, Release};
 use crate::message::{self, Query};
 use crate::names;
 use crate::prober::{Probe, Prober};
@@ -21,40 +21,42 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// The answer to `query`, when it may leave. Always an answer: where no
-    /// name server gave one, SERVFAIL.
+    /// name server gave one, or it may not leave, SERVFAIL.
     pub(crate) async fn answer(&self, query: &Query, transport: Transport) -> Vec<u8> {
         self.counters.count(Counter::Queries);
         let servers = self.upstreams.current();
-        let candidate = self.probe(query);
+        let mut probe = self.probe(query);
         let Some(answer) = self.upstreams.exchange(query, transport).await else {
             self.counters.count(Counter::UpstreamFailures);
             return query.server_failure();
         };
-        let Some((name, mut probe)) = candidate else {
+        let correspondents = message::addresses(&answer);
+        let Some((name, _)) = query
+            .address_question()
+            .filter(|_| !correspondents.is_empty())
+        else {
             return answer;
         };
-        let correspondents = message::addresses(&answer);
-        if correspondents.is_empty() {
-            return answer;
-        }
         // What kept the name servers from answering the question (a move, an
         // outage) has kept them from telling of the agent.
-        let is_lost = probe.has_failed() || !Arc::ptr_eq(&servers, &self.upstreams.current());
-        if is_lost && let Some((_, again)) = self.probe(query) {
-            probe = again;
+        let is_lost = probe.as_ref().is_some_and(Probe::has_failed)
+            || !Arc::ptr_eq(&servers, &self.upstreams.current());
+        if is_lost && let Some(again) = self.probe(query) {
+            probe = Some(again);
         }
-        self.holder.hold(name, correspondents, probe).await;
-        answer
+        let held = self.holder.hold(names::text(name), correspondents, probe);
+        match held.await {
+            Release::Leaves => answer,
+            Release::Withheld => query.server_failure(),
+        }
     }
 
     /// Starts the lookup of the agent, where the query may lead to one.
-    fn probe(&self, query: &Query) -> Option<(String, Probe)> {
+    fn probe(&self, query: &Query) -> Option<Probe> {
         let (name, family) = query.address_question()?;
-        let text = names::text(name);
-        if !self.policy.permits(&text) {
+        if !self.policy.permits(&names::text(name)) {
             return None;
         }
-        let probe = self.prober.begin(name, family, false)?;
-        Some((text, probe))
+        self.prober.begin(name, family, false)
     }
 }

@@ -13,6 +13,11 @@
 //! held apart, so an application that races both families (RFC 8305) finds
 //! each of them as soon as it would alone.
 //!
+//! # Conflicts
+//! An address may be reached through an agent only as long as each name that
+//! gives it has that agent. The relay remembers what names gave for a day: see
+//! [`Relay::capture`] and [`Contradiction`].
+//!
 //! # Who may send
 //! Queries are taken from this host only: from loopback addresses and from the
 //! listening address itself. Answers are taken from the name server that was
@@ -31,7 +36,9 @@ mod error;
 mod exchange;
 mod family;
 mod hold;
+mod ledger;
 mod lookup;
+mod memory;
 mod message;
 mod names;
 mod prober;
@@ -45,5 +52,5 @@ mod upstream;
 
 pub use config::{DEFAULT_LISTEN, Mode, Policy, RelayConfig};
 pub use error::{DiscoverError, Error};
-pub use hold::Discovery;
+pub use hold::{Contradiction, Discovery, Report};
 pub use relay::{Found, Relay};

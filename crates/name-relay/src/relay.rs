@@ -1,5 +1,6 @@
 //! The relay as the mobile node holds it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::counters::{Counter, Counters};
 use crate::error::{DiscoverError, Error};
 use crate::exchange::Exchange;
 use crate::family::Family;
-use crate::hold::{Discovery, Holder};
+use crate::hold::{Holder, Release, Report};
+use crate::ledger::Ledger;
 use crate::lookup::Answer;
 use crate::prober::{Probe, Prober, Progress, Verdict};
 use crate::resolv_conf::{Follower, Installation};
@@ -42,6 +44,7 @@ pub struct Found {
 pub struct Relay {
     address: SocketAddr,
     exchange: Arc<Exchange>,
+    ledger: Arc<Ledger>,
     servers: watch::Receiver<Servers>,
     tasks: Tasks,
     follower: Option<JoinHandle<Result<(), Error>>>,
@@ -52,23 +55,24 @@ pub struct Relay {
 impl Relay {
     /// Starts to listen and, in [`Mode::ResolvConf`], writes the relay into
     /// `resolv.conf`; what an earlier run left there in a crash is taken back
-    /// first. Agents that are found are sent to `discoveries`.
+    /// first. Agents that are found, and what speaks against them, are sent to
+    /// `reports`.
     ///
     /// # Errors
     /// A configuration that cannot work, an address that cannot be listened
     /// on, a `resolv.conf` that cannot be read or written, or no tokio
     /// runtime. Nothing is left behind then.
-    pub fn start(config: RelayConfig, discoveries: mpsc::Sender<Discovery>) -> Result<Self, Error> {
+    pub fn start(config: RelayConfig, reports: mpsc::Sender<Report>) -> Result<Self, Error> {
         if config.mode == Mode::ResolvConf && config.listen.port() != 53 {
             return Err(Error::ListenPort(config.listen));
         }
-        Self::launch(config, discoveries)
+        Self::launch(config, reports)
     }
 
     /// [`start`](Self::start), at whatever port.
     pub(crate) fn launch(
         config: RelayConfig,
-        discoveries: mpsc::Sender<Discovery>,
+        reports: mpsc::Sender<Report>,
     ) -> Result<Self, Error> {
         if Handle::try_current().is_err() {
             return Err(Error::NoRuntime);
@@ -80,6 +84,7 @@ impl Relay {
             return Err(Error::UpstreamIsRelay(*relay));
         }
         let counters = Arc::new(Counters::new());
+        let ledger = Arc::new(Ledger::new(Arc::clone(&counters)));
         let sockets = Sockets::new(config.fwmark);
         let (listener, socket) = listen(&sockets, config.listen)?;
         let address = socket.local_addr().map_err(|source| Error::Listen {
@@ -123,7 +128,8 @@ impl Relay {
             holder: Holder::new(
                 config.hold,
                 config.lookup_window,
-                discoveries,
+                reports,
+                Arc::clone(&ledger),
                 tasks.clone(),
                 Arc::clone(&counters),
             ),
@@ -154,6 +160,7 @@ impl Relay {
         Ok(Self {
             address,
             exchange,
+            ledger,
             servers,
             tasks,
             follower,
@@ -196,6 +203,22 @@ impl Relay {
             .filter_map(Result::err)
             .find(|obstacle| !matches!(obstacle, DiscoverError::NoAddress(_)))
             .unwrap_or(DiscoverError::NoAddress(text)))
+    }
+
+    /// Those of the addresses that may be reached through `agent`, which was
+    /// found for them: all names that have given one of them within a day have
+    /// that agent. New sockets may be led there from now on, until a
+    /// [`Contradiction`](crate::Contradiction) or the next
+    /// [`set_captured`](Self::set_captured) without them.
+    #[must_use]
+    pub fn capture(&self, agent: IpAddr, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        self.ledger.capture(agent, addresses)
+    }
+
+    /// The addresses that new sockets reach through an agent now, each with
+    /// that agent; all others are not captured.
+    pub fn set_captured(&self, captured: BTreeMap<IpAddr, IpAddr>) {
+        self.ledger.set_captured(captured);
     }
 
     /// Where the relay listens.
@@ -255,6 +278,10 @@ impl Relay {
             Answer::Nothing { .. } => return Err(DiscoverError::NoAddress(text)),
             Answer::Failed { .. } => return Err(DiscoverError::NoAnswer(text)),
         };
+        let holder = &self.exchange.holder;
+        if holder.compare(&text, &correspondents, &verdict).await == Release::Withheld {
+            return Err(DiscoverError::Contradicted(text));
+        }
         match verdict {
             Verdict::Agents(agents) => {
                 self.counters.count(Counter::ChaFound);

@@ -1,6 +1,11 @@
 //! With an agent the answer waits for the binding; without, for nothing.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 
 #[expect(
     dead_code,
@@ -16,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use fake::{A, Client, Entry, Fake, Zone, counter, query};
-use name_relay::{DiscoverError, Discovery, Found, Mode, Policy, Relay, RelayConfig};
+use name_relay::{DiscoverError, Discovery, Found, Mode, Policy, Relay, RelayConfig, Report};
 use tokio::sync::mpsc;
 
 const SERVER: [u8; 4] = [192, 0, 2, 1];
@@ -35,7 +40,7 @@ fn config(upstream: SocketAddr, hold: Duration) -> RelayConfig {
     }
 }
 
-fn start(upstream: SocketAddr, hold: Duration) -> (Relay, mpsc::Receiver<Discovery>) {
+fn start(upstream: SocketAddr, hold: Duration) -> (Relay, mpsc::Receiver<Report>) {
     let (sender, receiver) = mpsc::channel(4);
     (
         Relay::start(config(upstream, hold), sender).unwrap(),
@@ -49,11 +54,12 @@ fn with_agent() -> Zone {
         .with("cha.server.example", AGENT)
 }
 
-async fn discovery(receiver: &mut mpsc::Receiver<Discovery>) -> Discovery {
-    tokio::time::timeout(LONG, receiver.recv())
-        .await
-        .expect("a discovery")
-        .expect("the relay runs")
+async fn discovery(receiver: &mut mpsc::Receiver<Report>) -> Discovery {
+    let report = tokio::time::timeout(LONG, receiver.recv()).await;
+    match report.expect("a report").expect("the relay runs") {
+        Report::Discovery(discovery) => discovery,
+        Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
+    }
 }
 
 #[tokio::test]

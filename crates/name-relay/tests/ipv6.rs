@@ -1,7 +1,12 @@
 //! IPv6 as IPv4: each family is asked, discovered and held by itself, over
 //! name servers and listening addresses of either.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 
 #[expect(
     dead_code,
@@ -18,7 +23,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use fake::{A, AAAA, Client, Entry, Fake, Zone, counter, framed, query};
-use name_relay::{DiscoverError, Discovery, Found, Mode, Relay, RelayConfig};
+use name_relay::{DiscoverError, Discovery, Found, Mode, Relay, RelayConfig, Report};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -32,7 +37,7 @@ const OTHER_AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 7);
 const LONG: Duration = Duration::from_secs(4);
 const MS: Duration = Duration::from_millis(1);
 
-fn start(upstream: SocketAddr) -> (Relay, mpsc::Receiver<Discovery>) {
+fn start(upstream: SocketAddr) -> (Relay, mpsc::Receiver<Report>) {
     let (sender, receiver) = mpsc::channel(4);
     let config = RelayConfig {
         mode: Mode::Manual,
@@ -53,11 +58,12 @@ fn dual() -> Zone {
         .with("cha.server.example", AGENT6)
 }
 
-async fn discovery(receiver: &mut mpsc::Receiver<Discovery>) -> Discovery {
-    tokio::time::timeout(LONG, receiver.recv())
-        .await
-        .expect("a discovery")
-        .expect("the relay runs")
+async fn discovery(receiver: &mut mpsc::Receiver<Report>) -> Discovery {
+    let report = tokio::time::timeout(LONG, receiver.recv()).await;
+    match report.expect("a report").expect("the relay runs") {
+        Report::Discovery(discovery) => discovery,
+        Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
+    }
 }
 
 #[tokio::test]

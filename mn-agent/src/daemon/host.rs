@@ -7,7 +7,7 @@ use std::time::Instant;
 use mobility_protocol::mobile_node::{Surroundings, Usage};
 use mobility_protocol::{HomeAddress, HomeAgentAddress};
 
-use super::Daemon;
+use super::{DATAPLANE_FAILURES, Daemon};
 
 impl Daemon {
     pub(super) async fn look_at_paths(&mut self) {
@@ -109,7 +109,7 @@ impl Daemon {
             tracing::warn!("somebody removed the tunnel device; making it anew");
             self.count("dataplane_revivals");
             for failure in self.dataplane.revive().await {
-                self.count("dataplane_failures");
+                self.count(DATAPLANE_FAILURES);
                 tracing::error!(error = %failure, "the data path could not be changed");
             }
         }

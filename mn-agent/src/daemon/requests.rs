@@ -8,10 +8,10 @@ use control::server::Asked;
 use control::{Reply, Request};
 use mobility_protocol::mobile_node::Credentials;
 use mobility_protocol::{Family, HomeAgentAddress};
-use name_relay::{DiscoverError, Discovery, Found};
+use name_relay::{Contradiction, DiscoverError, Discovery, Found, Report};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Daemon;
+use super::{DATAPLANE_FAILURES, Daemon};
 use crate::status;
 use crate::waiting::{self, Wanted};
 
@@ -23,8 +23,39 @@ pub(super) struct Lookup {
 }
 
 impl Daemon {
+    pub(super) async fn reported(&mut self, report: Report) {
+        match report {
+            Report::Discovery(discovery) => self.discovered(discovery).await,
+            Report::Contradiction(contradiction) => self.contradicted(contradiction).await,
+        }
+    }
+
+    /// Another name than those that led to a home agent has its correspondents' addresses, and not
+    /// that home agent. The answer waits until no new socket is led there.
+    async fn contradicted(&mut self, contradiction: Contradiction) {
+        let failures = self.errors.get(DATAPLANE_FAILURES).copied();
+        for (correspondent, agent) in contradiction.captured {
+            tracing::debug!(%correspondent, %agent, "withdrawn: another name gives it without this home agent");
+            self.machine
+                .withdraw(agent.into(), &[correspondent].into(), Instant::now());
+        }
+        self.finish_round().await;
+        self.tell_captured();
+        if self.errors.get(DATAPLANE_FAILURES).copied() == failures {
+            // The answer may have been given up.
+            let _ = contradiction.withdrawn.send(());
+        }
+    }
+
+    /// What the machine captures is what the relay compares answers with.
+    pub(super) fn tell_captured(&self) {
+        let captured = self.machine.captured();
+        let captured = captured.into_iter().map(|(one, agent)| (one, agent.ip()));
+        self.relay.set_captured(captured.collect());
+    }
+
     /// A name with a home agent was looked up: the answer waits for the binding.
-    pub(super) async fn discovered(&mut self, discovery: Discovery) {
+    async fn discovered(&mut self, discovery: Discovery) {
         let Discovery {
             name,
             correspondents,
@@ -77,12 +108,16 @@ impl Daemon {
         if !self.dataplane.carries(family) {
             return wanted.failed(format_args!("{family} isn't carried here"));
         }
+        let correspondents = self.relay.capture(*address, correspondents);
+        if correspondents.is_empty() {
+            return wanted.failed("other names have its addresses without this home agent");
+        }
         let credentials = self.credentials(name, agent);
         self.tell_surroundings();
         let now = Instant::now();
         match self
             .machine
-            .bind(agent, name, correspondents, credentials, now)
+            .bind(agent, name, &correspondents, credentials, now)
         {
             Ok(()) => {
                 self.waiting.add(agent, wanted);
@@ -92,6 +127,7 @@ impl Daemon {
                 self.count("bind_refused");
                 tracing::debug!(%name, %agent, %error, "no binding");
                 wanted.failed(error);
+                self.tell_captured();
             }
         }
     }

@@ -7,13 +7,13 @@ const HOLD: Duration = Duration::from_millis(300);
 
 struct Bench {
     holder: Arc<Holder>,
-    discoveries: mpsc::Receiver<Discovery>,
+    reports: mpsc::Receiver<Report>,
     counters: Arc<Counters>,
     tasks: Tasks,
 }
 
 fn bench(hold: Duration) -> Bench {
-    let (sender, discoveries) = mpsc::channel(8);
+    let (sender, reports) = mpsc::channel(8);
     let counters = Arc::new(Counters::new());
     let tasks = Tasks::default();
     Bench {
@@ -21,10 +21,11 @@ fn bench(hold: Duration) -> Bench {
             hold,
             50 * MS,
             sender,
+            Arc::new(Ledger::new(Arc::clone(&counters))),
             tasks.clone(),
             Arc::clone(&counters),
         )),
-        discoveries,
+        reports,
         counters,
         tasks,
     }
@@ -35,12 +36,19 @@ fn agents() -> Verdict {
 }
 
 impl Bench {
+    async fn discovery(&mut self) -> Discovery {
+        match self.reports.recv().await.unwrap() {
+            Report::Discovery(discovery) => discovery,
+            Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
+        }
+    }
+
     /// How long an answer is held.
     async fn held(&self, probe: Probe) -> Duration {
         let began = Instant::now();
         let correspondents = vec![[192, 0, 2, 1].into()];
         self.holder
-            .hold("server.example".into(), correspondents, probe)
+            .hold("server.example".into(), correspondents, Some(probe))
             .await;
         began.elapsed()
     }
@@ -85,7 +93,7 @@ async fn window_and_binding_together_take_no_longer_than_the_hold() {
     let mut bench = bench(HOLD);
     let probe = running(vec![(40 * MS, Progress::Done(agents()))]);
     assert_eq!(bench.held(probe).await, HOLD);
-    assert!(bench.discoveries.try_recv().is_ok());
+    assert!(bench.reports.try_recv().is_ok());
     assert_eq!(bench.counters.value(Counter::HoldExpired), 1);
 }
 
@@ -109,11 +117,11 @@ async fn the_answer_leaves_the_moment_the_binding_stands() {
     let held = tokio::spawn(async move {
         let began = Instant::now();
         let correspondents = vec![[192, 0, 2, 1].into()];
-        let probe = Probe::Known(agents());
+        let probe = Some(Probe::Known(agents()));
         holder.hold("x.example".into(), correspondents, probe).await;
         began.elapsed()
     });
-    let discovery = bench.discoveries.recv().await.unwrap();
+    let discovery = bench.discovery().await;
     tokio::time::sleep(70 * MS).await;
     discovery.ready.send(()).unwrap();
     assert_eq!(held.await.unwrap(), 70 * MS);
@@ -124,7 +132,7 @@ async fn the_answer_leaves_the_moment_the_binding_stands() {
 async fn a_hold_of_zero_tells_but_never_waits() {
     let mut bench = bench(Duration::ZERO);
     assert_eq!(bench.held(Probe::Known(agents())).await, Duration::ZERO);
-    assert!(bench.discoveries.try_recv().is_ok());
+    assert!(bench.reports.try_recv().is_ok());
     assert_eq!(bench.counters.value(Counter::Held), 0);
 }
 
@@ -134,7 +142,7 @@ async fn an_agent_found_late_is_told_later() {
     let probe = running(vec![(900 * MS, Progress::Done(agents()))]);
     assert_eq!(bench.held(probe).await, 50 * MS);
     let began = Instant::now();
-    let discovery = bench.discoveries.recv().await.unwrap();
+    let discovery = bench.discovery().await;
     assert_eq!(began.elapsed(), 850 * MS);
     assert!(discovery.ready.is_closed());
 }
@@ -161,7 +169,22 @@ async fn a_lookup_that_breaks_down_holds_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_mobile_node_that_is_gone_holds_nothing() {
     let mut bench = bench(HOLD);
-    bench.discoveries.close();
+    bench.reports.close();
     assert_eq!(bench.held(Probe::Known(agents())).await, Duration::ZERO);
     assert_eq!(bench.counters.value(Counter::DropDiscoveryFull), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_fails_changes_nothing_of_what_is_known() {
+    let mut bench = bench(HOLD);
+    let correspondent = IpAddr::from([192, 0, 2, 1]);
+    let agent = IpAddr::from([198, 51, 100, 7]);
+    bench.held(Probe::Known(agents())).await;
+    let ledger = Arc::clone(&bench.holder.ledger);
+    assert_eq!(ledger.capture(agent, &[correspondent]), [correspondent]);
+    drop(bench.reports.recv().await);
+    bench.held(Probe::Known(Verdict::Failed)).await;
+    bench.held(running(vec![])).await;
+    assert!(bench.reports.try_recv().is_err());
+    assert_eq!(ledger.capture(agent, &[correspondent]), [correspondent]);
 }

@@ -44,7 +44,7 @@ impl Drop for Folder {
     }
 }
 
-fn discoveries() -> mpsc::Sender<Discovery> {
+fn reports() -> mpsc::Sender<Report> {
     mpsc::channel(1).0
 }
 
@@ -57,7 +57,7 @@ fn query() -> Vec<u8> {
 #[tokio::test]
 async fn shutdown_restores_the_file() {
     let folder = Folder::new("shutdown");
-    let relay = Relay::launch(folder.config(), discoveries()).unwrap();
+    let relay = Relay::launch(folder.config(), reports()).unwrap();
     assert!(folder.text().contains("nameserver 127.0.0.153"));
     assert_eq!(relay.upstream(), ["127.0.0.1:53".parse().unwrap()]);
     relay.shutdown().await.unwrap();
@@ -71,7 +71,7 @@ fn the_end_of_the_runtime_restores_the_file() {
         .enable_all()
         .build()
         .unwrap();
-    let relay = runtime.block_on(async { Relay::launch(folder.config(), discoveries()) });
+    let relay = runtime.block_on(async { Relay::launch(folder.config(), reports()) });
     assert!(folder.text().contains("nameserver 127.0.0.153"));
     drop(runtime);
     assert_eq!(folder.text(), ORIGINAL);
@@ -81,14 +81,14 @@ fn the_end_of_the_runtime_restores_the_file() {
 #[tokio::test]
 async fn a_failed_start_leaves_nothing_behind() {
     let folder = Folder::new("failed");
-    let first = Relay::launch(folder.config(), discoveries()).unwrap();
+    let first = Relay::launch(folder.config(), reports()).unwrap();
     let config = RelayConfig {
         listen: first.local_addr(),
         ..folder.config()
     };
     let written = folder.text();
     assert!(matches!(
-        Relay::launch(config, discoveries()),
+        Relay::launch(config, reports()),
         Err(Error::Listen { .. })
     ));
     assert_eq!(folder.text(), written);
@@ -99,7 +99,7 @@ async fn a_failed_start_leaves_nothing_behind() {
         ..folder.config()
     };
     assert!(matches!(
-        Relay::launch(missing, discoveries()),
+        Relay::launch(missing, reports()),
         Err(Error::ResolvConf { .. })
     ));
 }
@@ -112,7 +112,7 @@ async fn configured_name_servers_stay_whatever_the_file_says() {
         upstream: upstream.clone(),
         ..folder.config()
     };
-    let relay = Relay::launch(config, discoveries()).unwrap();
+    let relay = Relay::launch(config, reports()).unwrap();
     assert_eq!(relay.upstream(), upstream);
     fs::write(folder.0.join("resolv.conf"), "nameserver 192.0.2.9\n").unwrap();
     let written = async {
@@ -167,7 +167,7 @@ async fn moved() {
         fwmark: Some(0x4348_4100),
         ..folder.config()
     };
-    let relay = Relay::start(config, discoveries()).unwrap();
+    let relay = Relay::start(config, reports()).unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.send_to(&query(), relay.local_addr()).await.unwrap();
     let mut buffer = [0; 512];
