@@ -48,6 +48,8 @@ counters! {
     CongestionMarked = "drop_congestion_marked",
     /// From the network: datagrams that receive offload has merged and nobody can split again.
     MergedDatagram = "drop_merged_datagram",
+    /// Into the tunnel: nobody has shown yet that he is at the other end, and the credit is used up.
+    NoCredit = "drop_no_credit",
     /// Into the tunnel: larger than the path, and not to be fragmented.
     TooBig = "drop_too_big",
     /// Into the tunnel: the kernel knows no way to the other end, or our address is gone.

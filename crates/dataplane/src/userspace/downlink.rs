@@ -325,6 +325,10 @@ fn complain(
         shared.counters.count(Counter::IcmpWithheld);
         return;
     }
+    if !entry.may_take(error.len() as u64) {
+        shared.counters.count(Counter::NoCredit);
+        return;
+    }
     let Some(inner) = Ip::parse(&error) else {
         return;
     };
@@ -351,6 +355,6 @@ fn complain(
     }
     if sent {
         shared.counters.count(Counter::IcmpSent);
-        entry.state.sent(1, error.len() as u64);
+        entry.sent(1, error.len() as u64, shared.table.now());
     }
 }

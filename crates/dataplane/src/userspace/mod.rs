@@ -17,6 +17,7 @@ mod admission;
 pub(crate) mod checksum;
 mod coalesce;
 mod counters;
+mod credit;
 mod device;
 mod downlink;
 mod error;

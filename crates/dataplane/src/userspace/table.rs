@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use mobility_protocol::{HomeAddress, Tunnel};
 
+use super::credit::Allowance;
 use super::ip::Ends;
 use super::socket::Way;
 use super::{Error, Traffic};
@@ -41,6 +42,7 @@ pub(super) struct Entry {
     pub(super) former_remote: Option<IpAddr>,
     pub(super) interface: Option<u32>,
     correspondents: Arc<[Range]>,
+    allowance: Allowance,
     pub(super) state: Arc<State>,
 }
 
@@ -99,13 +101,16 @@ impl Table {
 
         let mut tunnels = self.tunnels.write().unwrap_or_else(PoisonError::into_inner);
         let correspondents = tunnels.ranges(&tunnel.correspondents);
-        let state = match tunnels.take(home) {
-            None => Arc::default(),
+        let reachability = tunnel.reachability;
+        let (allowance, state) = match tunnels.take(home) {
+            None => (Allowance::first(reachability), Arc::default()),
             Some(old) => {
                 if (old.ends, old.interface) != (ends, interface) {
                     old.state.forget_path();
                 }
-                Arc::clone(&old.state)
+                let moves = old.ends.remote() != remote;
+                let allowance = old.allowance.next(reachability, moves, self.now());
+                (allowance, Arc::clone(&old.state))
             }
         };
         for remote in [Some(remote), former_remote].into_iter().flatten() {
@@ -117,6 +122,7 @@ impl Table {
             former_remote,
             interface,
             correspondents,
+            allowance,
             state,
         };
         tunnels.by_home.insert(home, Arc::new(entry));
@@ -204,6 +210,17 @@ impl Entry {
             .is_some_and(|(_, last)| peer <= *last)
     }
 
+    /// Whether so many octets of inner packets may go to the other end. They count as gone then.
+    pub(super) fn may_take(&self, octets: u64) -> bool {
+        self.allowance.spend(octets)
+    }
+
+    /// These have gone to the other end. `now` is the table's.
+    pub(super) fn sent(&self, packets: u64, octets: u64, now: u64) {
+        self.state.sent(packets, octets);
+        self.allowance.gone(octets, now);
+    }
+
     /// Whether packets of this tunnel may come from this outer address.
     pub(super) fn is_remote(&self, outer: IpAddr) -> bool {
         outer == self.ends.remote() || Some(outer) == self.former_remote
@@ -218,7 +235,7 @@ impl State {
             .store(now.saturating_add(1), Ordering::Relaxed);
     }
 
-    pub(super) fn sent(&self, packets: u64, bytes: u64) {
+    fn sent(&self, packets: u64, bytes: u64) {
         self.packets_out.fetch_add(packets, Ordering::Relaxed);
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }

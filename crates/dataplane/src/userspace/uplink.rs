@@ -115,9 +115,25 @@ impl Uplink {
         let refused = match verdict {
             Ok((entry, header, ip)) => {
                 let packet = &buffer[VIRTIO_HEADER..];
-                let each = |cut| outbox.push(Parcel { cut, slot, entry });
-                cut(shared, &entries[entry], header, &ip, packet, each)
-                    .map_err(|refusal| (refusal, Some(ip)))
+                let tunnel = &*entries[entry];
+                let (mut goes, mut unpaid) = (true, 0);
+                let each = |cut: Cut| {
+                    let (packets, octets) = cut.counts();
+                    // A later piece of a packet shares the fate of the first.
+                    if packets > 0 {
+                        goes = tunnel.may_take(octets);
+                    }
+                    if goes {
+                        outbox.push(Parcel { cut, slot, entry });
+                    } else {
+                        unpaid += packets;
+                    }
+                };
+                let done = cut(shared, tunnel, header, &ip, packet, each);
+                if unpaid > 0 {
+                    shared.counters.add(Counter::NoCredit, unpaid);
+                }
+                done.map_err(|refusal| (refusal, Some(ip)))
             }
             Err(refusal) => Err(refusal),
         };
@@ -177,7 +193,7 @@ impl Uplink {
             .collect();
         match shared.sender.send_batch(headers, way, &packets, &remotes) {
             Ok(sent) => {
-                account(&parcels[..sent.min(run)], entries);
+                account(&parcels[..sent.min(run)], entries, shared.table.now());
                 sent.clamp(1, run)
             }
             Err(Errno::EINTR) => 0,
@@ -256,7 +272,7 @@ impl Uplink {
                     {
                         Ok(()) => {
                             let (packets, bytes) = piece.counts();
-                            entry.state.sent(packets, bytes);
+                            entry.sent(packets, bytes, shared.table.now());
                         }
                         Err(errno) => shared.counters.count(refusal_of(errno)),
                     }
@@ -307,14 +323,14 @@ fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ip
     }
 }
 
-fn account(sent: &[Parcel], entries: &[Arc<Entry>]) {
+fn account(sent: &[Parcel], entries: &[Arc<Entry>], now: u64) {
     for parcels in sent.chunk_by(|one, other| one.entry == other.entry) {
         let (packets, bytes) = parcels.iter().fold((0, 0), |(packets, bytes), parcel| {
             let (more_packets, more_bytes) = parcel.cut.counts();
             (packets + more_packets, bytes + more_bytes)
         });
         if let Some(entry) = parcels.first().and_then(|parcel| entries.get(parcel.entry)) {
-            entry.state.sent(packets, bytes);
+            entry.sent(packets, bytes, now);
         }
     }
 }

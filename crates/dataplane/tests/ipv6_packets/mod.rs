@@ -1,5 +1,11 @@
 //! IPv6 packets made by hand, right and wrong ones.
 
+#![allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "each user needs a part of it"
+)]
+
 use std::net::Ipv6Addr;
 
 use etherparse::{IpNumber, Ipv6Header, PacketBuilder};
