@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use mobility_protocol::Family;
+use mobility_protocol::{Family, Reachability};
 
-use super::elements::{Element, address, octets};
+use super::elements::{Element, Set, address, octets};
 use super::routes::Wrap;
-use super::ruleset::sets;
+use super::ruleset::{Sets, sets};
 
 /// A binding as the kernel carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) struct Binding {
     /// The care-of address before, from which packets are still taken in. One of the other family
     /// means nothing.
     pub(super) former: Option<IpAddr>,
+    /// Whether packets may go there without limit.
+    pub(super) reachability: Reachability,
 }
 
 /// All bindings, and the marks of their care-of addresses, which are distinct over both families.
@@ -32,6 +34,8 @@ pub(super) struct Bindings {
 pub(super) struct Difference {
     pub(super) add: Vec<Element>,
     pub(super) remove: Vec<Element>,
+    /// Limits to be removed once nothing goes to the unproven address any longer.
+    pub(super) lift: Vec<Element>,
 }
 
 /// What brings the packet filter to what the bindings need.
@@ -153,9 +157,18 @@ impl Bindings {
                 self.marks.give_back(care_of.mark);
             }
         }
+        let (lift, remove) = before.difference(&now).cloned().partition(is_limit);
         Difference {
             add: now.difference(&before).cloned().collect(),
-            remove: before.difference(&now).cloned().collect(),
+            remove,
+            lift,
+        }
+    }
+
+    /// The way to this home address has not changed as it should: what limited it still does.
+    pub(super) fn limit(&mut self, home: IpAddr) {
+        if let Some(binding) = self.by_home.get_mut(&home) {
+            binding.reachability = Reachability::Unproven;
         }
     }
 
@@ -208,9 +221,12 @@ impl Bindings {
             routed.into_iter().map(|wrap| (wrap.home(), wrap)).collect();
         let mut marks: BTreeMap<IpAddr, u32> = BTreeMap::new();
         let mut pairs: Vec<(u32, IpAddr)> = Vec::new();
+        let mut unproven: BTreeSet<IpAddr> = BTreeSet::new();
         for element in present {
             if is_pair(element) {
                 pairs.extend(read_pair(element));
+            } else if is_limit(element) {
+                unproven.extend(address(&element.key));
             } else {
                 marks.extend(read_care_of(element));
             }
@@ -241,14 +257,15 @@ impl Bindings {
         let after = routed
             .iter()
             .map(|(home, wrap)| {
-                let former = former.get(home).copied();
-                (
-                    *home,
-                    Some(Binding {
-                        wrap: *wrap,
-                        former,
-                    }),
-                )
+                let binding = Binding {
+                    wrap: *wrap,
+                    former: former.get(home).copied(),
+                    reachability: match unproven.contains(home) {
+                        true => Reachability::Unproven,
+                        false => Reachability::Proven,
+                    },
+                };
+                (*home, Some(binding))
             })
             .collect();
         bindings.exchange(&after);
@@ -290,7 +307,9 @@ impl Bindings {
                 let key = [&care_of.mark.to_ne_bytes(), &*home].concat();
                 Element::of(pairs_of, key)
             });
-        pairs.chain(counters(binding.wrap.home()))
+        let limit =
+            (binding.reachability == Reachability::Unproven).then(|| limit(binding.wrap.home()));
+        pairs.chain(counters(binding.wrap.home())).chain(limit)
     }
 }
 
@@ -307,11 +326,25 @@ fn counters(home: IpAddr) -> [Element; 2] {
     [sets.received, sets.sent].map(|set| Element::of(set, octets(home)))
 }
 
+/// What lets nothing pass to a home address.
+pub(super) fn limit(home: IpAddr) -> Element {
+    Element::of(sets(Family::of(home)).unproven, octets(home))
+}
+
+/// Whether it limits what goes to a home address.
+fn is_limit(element: &Element) -> bool {
+    is_of(element, |sets| sets.unproven)
+}
+
 /// Whether it is of the marks that home addresses may carry.
 fn is_pair(element: &Element) -> bool {
+    is_of(element, |sets| sets.bindings)
+}
+
+fn is_of(element: &Element, which: fn(Sets) -> Set) -> bool {
     [Family::Ipv4, Family::Ipv6]
         .into_iter()
-        .any(|family| sets(family).bindings == element.set)
+        .any(|family| which(sets(family)) == element.set)
 }
 
 /// A care-of address and its mark.

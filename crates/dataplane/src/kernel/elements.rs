@@ -23,6 +23,8 @@ pub(super) struct Element {
     /// In a set of ranges, where the range that begins with the key ends.
     pub(super) key_end: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
+    /// It is found only once more octets than these were looked for. It is not read back.
+    pub(super) quota: Option<u64>,
 }
 
 /// What a counter has seen.
@@ -66,7 +68,11 @@ const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_EXPR: u16 = 7;
 const NFTA_SET_ELEM_KEY_END: u16 = 10;
 const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_QUOTA_BYTES: u16 = 1;
+const NFTA_QUOTA_FLAGS: u16 = 2;
+const NFT_QUOTA_F_INV: u32 = 1;
 const NFTA_COUNTER_BYTES: u16 = 1;
 const NFTA_COUNTER_PACKETS: u16 = 2;
 const NFTA_OBJ_TABLE: u16 = 1;
@@ -89,6 +95,7 @@ impl Element {
             key,
             key_end: None,
             value: None,
+            quota: None,
         }
     }
 }
@@ -270,6 +277,15 @@ fn write(list: &mut Message, element: &Element) {
         if let Some(value) = &element.value {
             part(NFTA_SET_ELEM_DATA, value);
         }
+        if let Some(octets) = element.quota {
+            message.nest(NFTA_SET_ELEM_EXPR, |expression| {
+                expression.attribute(NFTA_EXPR_NAME, &text("quota"));
+                expression.nest(NFTA_EXPR_DATA, |quota| {
+                    quota.attribute(NFTA_QUOTA_BYTES, &octets.to_be_bytes());
+                    quota.attribute(NFTA_QUOTA_FLAGS, &NFT_QUOTA_F_INV.to_be_bytes());
+                });
+            });
+        }
     });
 }
 
@@ -292,6 +308,7 @@ fn read_elements(set: Set, answer: &[u8], present: &mut Vec<Present>) {
                 key: key.to_vec(),
                 key_end: part(NFTA_SET_ELEM_KEY_END).map(<[u8]>::to_vec),
                 value: part(NFTA_SET_ELEM_DATA).map(<[u8]>::to_vec),
+                quota: None,
             },
             count: count.unwrap_or_default(),
         });

@@ -1,5 +1,6 @@
 //! The home agent's end of all tunnels, carried by the kernel.
 
+mod credit;
 mod device;
 mod reconcile;
 mod state;
@@ -7,6 +8,7 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use credit::Proofs;
 pub(crate) use device::remove_leftovers;
 use ipnet::IpNet;
 use mobility_protocol::{DataplaneChange, Family, HomeAddress};
@@ -96,6 +98,7 @@ impl HomeAgentTunnels {
             elements: Elements::open(ruleset::TABLE)?,
             bindings: Bindings::default(),
             unclaimed: BTreeSet::new(),
+            proofs: Proofs::default(),
             correspondents: config.correspondents.clone(),
             doubtful: false,
             round: 0,

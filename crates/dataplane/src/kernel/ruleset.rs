@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use mobility_protocol::Family;
@@ -28,6 +29,10 @@ pub(super) struct Sets {
     pub(super) received: Set,
     /// The packets into the tunnel of each home address, and which home addresses are bound.
     pub(super) sent: Set,
+    /// What of these packets went in the last two seconds, for each home address and second of the day.
+    pub(super) recent: Set,
+    /// The home addresses whose care-of address is not proven, with what may still go there.
+    pub(super) unproven: Set,
 }
 
 /// The sets of this family.
@@ -38,18 +43,29 @@ pub(super) const fn sets(family: Family) -> Sets {
             bindings: Set("bindings4"),
             received: Set("received4"),
             sent: Set("sent4"),
+            recent: Set("recent4"),
+            unproven: Set("unproven4"),
         },
         Family::Ipv6 => Sets {
             care_of: Set("care_of6"),
             bindings: Set("bindings6"),
             received: Set("received6"),
             sent: Set("sent6"),
+            recent: Set("recent6"),
+            unproven: Set("unproven6"),
         },
     }
 }
 
+/// Packets that went this long before a move earn the credit of an unproven address.
+pub(super) const CREDIT_WINDOW: Duration = Duration::from_secs(2);
+
+/// How many seconds of how many home addresses can be remembered. What is not remembered earns no
+/// credit.
+const MOST_RECENT: u32 = 1 << 20;
+
 /// The counters of the table, by the names that the userspace backend uses for the same reasons.
-pub(super) const COUNTERS: [&str; 13] = [
+pub(super) const COUNTERS: [&str; 14] = [
     "drop_malformed",
     "drop_wrong_outer_source",
     "drop_wrong_inner_source",
@@ -60,6 +76,7 @@ pub(super) const COUNTERS: [&str; 13] = [
     "drop_fragment_hides_header",
     "drop_source_route",
     "drop_signalling_in_tunnel",
+    "drop_no_credit",
     "membership_reports_ignored",
     "icmp_errors_sent",
     "icmp_errors_withheld",
@@ -101,7 +118,9 @@ impl Rules {
     /// As [`Rules::install`].
     pub(super) fn try_out(&self) -> Result<(), nft::Error> {
         // Under its own name a table of a former run would be part of the trial.
-        let rules = self.text().replacen(TABLE, "chad_trial", 1);
+        let mut rules = self.text().replacen(TABLE, "chad_trial", 1);
+        // Credits come with elements, of which the rules have none.
+        rules.push_str("add rule inet chad_trial prohibited quota over 1 bytes drop\n");
         nft::run(TABLE_IN_FULL, &rules, Purpose::Try)
     }
 
@@ -181,12 +200,15 @@ impl Served {
     }
 
     fn sets(&self) -> String {
-        let (n, _, kind, _) = self.words();
+        let (n, ip, kind, _) = self.words();
+        let seconds = CREDIT_WINDOW.as_secs();
         format!(
             "	map care_of{n} {{ type {kind} : mark; }}
 	set bindings{n} {{ type mark . {kind}; }}
 	set received{n} {{ type {kind}; counter; }}
 	set sent{n} {{ type {kind}; counter; }}
+	set recent{n} {{ typeof {ip} daddr . meta hour; size {MOST_RECENT}; flags dynamic,timeout; timeout {seconds}s; }}
+	set unproven{n} {{ type {kind}; }}
 	set correspondents{n} {{ type {kind}; flags interval; }}
 "
         )
@@ -292,17 +314,23 @@ impl Served {
 		{ip} saddr @received{n}
 	}}
 	chain into_tunnel{n} {{
-		{icmp} type {{ {errors} }} {ip} daddr @sent{n} jump errors{n}
+		{icmp} type {{ {errors} }} jump errors{n}
 		{ip} saddr != @correspondents{n} counter name drop_not_a_correspondent drop
 		meta l4proto {{ 4, 41, 47, 55 }} counter name drop_nested_tunnel drop
 		tcp flags syn tcp option maxseg size set rt mtu
-		{ip} daddr @sent{n}
+		goto admitted{n}
 	}}
 	chain errors{n} {{
-		{ip} saddr {address} accept
+		{ip} saddr {address} goto admitted{n}
 		goto reports{n}
 	}}
 	chain reports{n} {{ }}
+	chain admitted{n} {{
+		{ip} daddr @unproven{n} counter name drop_no_credit drop
+		{ip} daddr @sent{n}
+		add @recent{n} {{ {ip} daddr . meta hour counter }}
+		accept
+	}}
 "
         )
     }
@@ -325,7 +353,7 @@ impl Served {
             let _ = writeln!(
                 rules,
                 "add element inet {TABLE} correspondents{n} {elements}\n\
-                 add rule inet {TABLE} reports{n} {quoted} accept"
+                 add rule inet {TABLE} reports{n} {quoted} goto admitted{n}"
             );
         }
         rules

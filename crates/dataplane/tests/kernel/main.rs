@@ -9,6 +9,7 @@
 #![expect(dead_code, reason = "the namespaces serve another binary too")]
 
 mod choice;
+mod credit;
 mod home_agent;
 mod ipv6;
 mod mobile_node;

@@ -34,7 +34,7 @@ pub(crate) struct World {
     /// The home agent on the mobile node's network, and on the server's.
     gateways: [&'static str; 2],
     /// The length of those networks' prefixes, and of one address.
-    lengths: [u8; 2],
+    pub(crate) lengths: [u8; 2],
     /// The home agent's device.
     pub(crate) device: &'static str,
     /// The kind of device, and what the mobile node's is given.
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// Gives a device of this namespace an address, of a network or of its own.
-    fn give(self, device: &str, address: &str, length: u8) {
+    pub(crate) fn give(self, device: &str, address: &str, length: u8) {
         let at_once = match self.family {
             Family::Ipv4 => "",
             Family::Ipv6 => "nodad",

@@ -37,6 +37,7 @@ impl Told {
         let binding = |home, (remote, former): (&str, Option<&str>)| Binding {
             wrap: Wrap::new(home, address("192.0.2.1"), address(remote)).unwrap(),
             former: former.map(address),
+            reachability: Reachability::Proven,
         };
         let after = changes
             .iter()
@@ -45,7 +46,7 @@ impl Told {
                 (home, state.map(|state| binding(home, state)))
             })
             .collect();
-        let Difference { add, remove } = self.bindings.exchange(&after);
+        let Difference { add, remove, .. } = self.bindings.exchange(&after);
         (shown(self.family, &add), shown(self.family, &remove))
     }
 }
@@ -212,6 +213,39 @@ fn what_a_crash_left_of_a_binding_is_surplus() {
     }
 }
 
+#[test]
+fn an_unproven_address_is_limited_until_its_proof_also_after_a_crash() {
+    for family in FAMILIES {
+        let home = address(family, "10.128.0.9");
+        let at = |remote: &str, reachability| {
+            let wrap = Wrap::new(home, address(family, "192.0.2.1"), address(family, remote));
+            let binding = Binding {
+                wrap: wrap.unwrap(),
+                former: None,
+                reachability,
+            };
+            BTreeMap::from([(home, Some(binding))])
+        };
+        let mut bindings = Bindings::default();
+        bindings.exchange(&at("203.0.113.1", Reachability::Proven));
+        let moved = bindings.exchange(&at("203.0.113.2", Reachability::Unproven));
+        assert!(moved.add.contains(&limit(home)));
+        let further = bindings.exchange(&at("203.0.113.3", Reachability::Unproven));
+        assert!(
+            [further.add, further.remove, further.lift]
+                .iter()
+                .all(|elements| !elements.contains(&limit(home))),
+            "what was spent stays spent"
+        );
+        let routed: Vec<_> = bindings.all().map(|binding| binding.wrap).collect();
+        let mut next = Bindings::take_over(&bindings.all_elements(), routed);
+        assert_eq!(next.by_home, bindings.by_home);
+        let proven = next.exchange(&at("203.0.113.3", Reachability::Proven));
+        assert_eq!(proven.lift, [limit(home)]);
+        assert_eq!((proven.add, proven.remove), (vec![], vec![]));
+    }
+}
+
 proptest! {
     /// The kernel, told every difference, has what the bindings need, and no mark twice.
     #[test]
@@ -219,7 +253,7 @@ proptest! {
         rounds in proptest::collection::vec(
             proptest::collection::btree_map(
                 0u8..6,
-                proptest::option::of((0u8..5, proptest::option::of(0u8..5))),
+                proptest::option::of((0u8..5, proptest::option::of(0u8..5), any::<bool>())),
                 0..4,
             ),
             0..40,
@@ -237,15 +271,21 @@ proptest! {
                         address(family, &format!("10.0.{network}.{last}"))
                     };
                     let home = address(0, home);
-                    let binding = state.map(|(remote, former): (u8, Option<u8>)| Binding {
+                    let binding = state.map(|(remote, former, proven): (u8, Option<u8>, bool)| Binding {
                         wrap: Wrap::new(home, address(1, 1), address(2, remote)).unwrap(),
                         former: former.map(|former| address(2, former)),
+                        reachability: if proven {
+                            Reachability::Proven
+                        } else {
+                            Reachability::Unproven
+                        },
                     });
                     (home, binding)
                 })
                 .collect();
-            let Difference { add, remove } = bindings.exchange(&after);
-            for element in remove {
+            let Difference { add, remove, lift } = bindings.exchange(&after);
+            prop_assert!(lift.iter().all(is_limit) && !remove.iter().any(is_limit));
+            for element in remove.into_iter().chain(lift) {
                 prop_assert!(kernel.remove(&element), "{element:?} was not there");
             }
             for element in add {

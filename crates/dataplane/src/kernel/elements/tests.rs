@@ -92,6 +92,35 @@ fn elements_come_and_go_and_nft_understands_them() {
 }
 
 #[test]
+fn an_element_with_a_quota_is_one_once_it_is_used_up() {
+    apart(|elements| {
+        let limit = |number: u32| Element::of(IPV4.unproven, home(number).key);
+        let wanted = [
+            Element {
+                quota: Some(1000),
+                ..limit(1)
+            },
+            limit(2),
+        ];
+        elements.change(&wanted, &[]).unwrap();
+        assert_eq!(listed(elements, IPV4.unproven), [limit(1), limit(2)]);
+        let shown = Command::new("nft")
+            .args(["list", "table", "inet", "chad"])
+            .output()
+            .unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        for words in [
+            "10.128.0.1 quota over 1000 bytes",
+            "ip daddr @unproven4 counter name \"drop_no_credit\" drop",
+            "add @recent6 { ip6 daddr . meta hour counter }",
+        ] {
+            assert!(shown.contains(words), "{words} in {shown}");
+        }
+        elements.change(&[], &[limit(1), limit(2)]).unwrap();
+    });
+}
+
+#[test]
 fn addresses_of_ipv6_are_elements_too() {
     apart(|elements| {
         let home: IpAddr = "2001:db8:4::9".parse().unwrap();
@@ -145,7 +174,7 @@ fn correspondents_of_both_families_are_told_at_once() {
             "{reports}"
         );
         rules.set_correspondents(&[]).unwrap();
-        assert!(!shown("reports6").contains("accept"));
+        assert!(!shown("reports6").contains("goto"));
     });
 }
 

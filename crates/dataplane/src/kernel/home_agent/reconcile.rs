@@ -70,13 +70,13 @@ impl State {
         self.complete(present)
     }
 
-    /// The elements that say who may send what. Those that count are not asked for: each message of the
+    /// The elements that say who may send what, and what is limited. Those that count are not asked for: each message of the
     /// kernel's begins its search at the first element, so that long lists take their time.
     fn present_elements(&mut self) -> Result<BTreeSet<Element>, Error> {
         let mut elements = BTreeSet::new();
         let families: Vec<_> = self.families().collect();
         for sets in families.into_iter().map(ruleset::sets) {
-            for set in [sets.care_of, sets.bindings] {
+            for set in [sets.care_of, sets.bindings, sets.unproven] {
                 let present = self.elements.list(set)?;
                 elements.extend(present.into_iter().map(|present| present.element));
             }

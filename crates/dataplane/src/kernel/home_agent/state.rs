@@ -5,17 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use mobility_protocol::{DataplaneChange, Family, Tunnel};
+use mobility_protocol::{DataplaneChange, Family, Reachability, Tunnel};
 
-use super::super::bindings::{Binding, Bindings};
+use super::super::bindings::{Binding, Bindings, limit};
 use super::super::channel::Channel;
 use super::super::cutter::{self, Cutter};
 use super::super::device::{self, Device};
-use super::super::elements::Elements;
+use super::super::elements::{Element, Elements};
 use super::super::message::Message;
 use super::super::program::remove_table;
 use super::super::routes::{self, Wrap};
 use super::super::ruleset::{self, Rules};
+use super::credit::{Proofs, Turns};
 use crate::error::Errors;
 use crate::{Error, Failure};
 
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) bindings: Bindings,
     /// Taken over from a former run and not claimed yet.
     pub(super) unclaimed: BTreeSet<IpAddr>,
+    /// What there is to know for credits.
+    pub(super) proofs: Proofs,
     /// The peers of all home addresses, once the first binding has told.
     pub(super) correspondents: Option<Arc<[IpNet]>>,
     /// A transaction has failed: kernel and bindings may differ.
@@ -98,6 +101,10 @@ impl State {
         for change in changes {
             let (home_address, result) = match &change {
                 DataplaneChange::Install(tunnel) => {
+                    // Another binding, which does not inherit the credit of the one that goes.
+                    if after.get(&tunnel.home_address.ip()) == Some(&None) {
+                        failures.extend(self.exchange(std::mem::take(&mut after)));
+                    }
                     (tunnel.home_address, self.understand(tunnel).map(Some))
                 }
                 DataplaneChange::Remove(home_address) => (*home_address, Ok(None)),
@@ -142,25 +149,37 @@ impl State {
                 self.correspondents = Some(Arc::clone(&tunnel.correspondents));
             }
         }
-        Ok(Binding { wrap, former })
+        Ok(Binding {
+            wrap,
+            former,
+            reachability: tunnel.reachability,
+        })
     }
 
-    /// First the packet filter takes in from the new addresses, then packets go there: at a move
-    /// nothing is lost.
-    pub(super) fn exchange(&mut self, after: BTreeMap<IpAddr, Option<Binding>>) -> Vec<Failure> {
+    /// First the packet filter takes in from the new addresses, and limits what goes to those that are
+    /// not proven; then packets go there: at a move nothing is lost. What limited the addresses before
+    /// goes last, when nothing goes there any longer.
+    pub(super) fn exchange(
+        &mut self,
+        mut after: BTreeMap<IpAddr, Option<Binding>>,
+    ) -> Vec<Failure> {
         self.round = self.round.wrapping_add(1);
-        let former: Vec<Option<Wrap>> = after
+        let former: BTreeMap<IpAddr, Option<Binding>> = after
             .keys()
-            .map(|home| self.bindings.get(*home).map(|binding| binding.wrap))
+            .map(|home| (*home, self.bindings.get(*home)))
             .collect();
-        let difference = self.bindings.exchange(&after);
+        let turns = Turns::of(&self.bindings, &after);
+        let mut difference = self.bindings.exchange(&after);
+        self.give_credit(turns.unproven, &mut difference.add);
         let changed = if self.doubtful {
+            difference.lift.clear();
             self.reconcile().map(drop)
         } else {
             self.elements
                 .change(&difference.add, &difference.remove)
                 .or_else(|error| {
                     tracing::warn!(%error, "the packet filter is not as it was left; comparing all of it");
+                    difference.lift.clear();
                     self.doubtful = true;
                     self.restore_table().map(drop)
                 })
@@ -172,11 +191,24 @@ impl State {
                 home_address: (*home).into(),
                 error: Error::Shared(Arc::clone(&error)),
             }));
+            // What can't be limited stays where it was.
+            let is_limited = |binding: &Option<Binding>| {
+                binding.is_some_and(|binding| binding.reachability == Reachability::Unproven)
+            };
+            let kept: BTreeMap<_, _> = former
+                .iter()
+                .filter(|(home, _)| after.get(*home).is_some_and(is_limited))
+                .map(|(home, binding)| (*home, *binding))
+                .collect();
+            after.retain(|_, binding| !is_limited(binding));
+            self.bindings.exchange(&kept);
         }
+        let mut unmoved = BTreeSet::new();
         let mut homes = Vec::new();
         let mut messages = Vec::new();
-        for ((home, binding), former) in after.into_iter().zip(former) {
-            let now = binding.map(|binding| binding.wrap);
+        for (home, binding) in after {
+            let [now, former] = [binding, former.get(&home).copied().flatten()]
+                .map(|binding| binding.map(|binding| binding.wrap));
             if now == former {
                 continue;
             }
@@ -200,23 +232,59 @@ impl State {
                     };
                     match homes.get(at) {
                         Some((_, true)) if error.is_absent() => {}
-                        Some((home, _)) => failures.push(Failure {
-                            home_address: (*home).into(),
-                            error,
-                        }),
+                        Some((home, _)) => {
+                            unmoved.insert(*home);
+                            failures.push(Failure {
+                                home_address: (*home).into(),
+                                error,
+                            });
+                        }
                         None => {}
                     }
                 }
             }
             Err(error) => {
                 let error = Arc::new(error);
+                unmoved.extend(homes.iter().map(|(home, _)| *home));
                 failures.extend(homes.into_iter().map(|(home, _)| Failure {
                     home_address: home.into(),
                     error: Error::Shared(Arc::clone(&error)),
                 }));
             }
         }
+        self.lift(difference.lift, &unmoved);
+        for home in turns.proven {
+            self.proofs.note(&mut self.elements, home);
+        }
         failures
+    }
+
+    /// Turns the limits of these home addresses, which let nothing pass, into their credits.
+    fn give_credit(&mut self, homes: Vec<IpAddr>, add: &mut [Element]) {
+        let mut credits: BTreeMap<Element, u64> = homes
+            .into_iter()
+            .map(|home| {
+                let credit = self.proofs.credit(&mut self.elements, home);
+                (limit(home), credit)
+            })
+            .collect();
+        for element in add {
+            element.quota = credits.remove(element).filter(|credit| *credit > 0);
+        }
+    }
+
+    /// Removes limits, but for those of home addresses whose way is still the former one.
+    fn lift(&mut self, mut limits: Vec<Element>, unmoved: &BTreeSet<IpAddr>) {
+        for home in unmoved {
+            self.bindings.limit(*home);
+        }
+        let kept: BTreeSet<Element> = unmoved.iter().copied().map(limit).collect();
+        limits.retain(|limit| !kept.contains(limit));
+        if let Err(error) = self.elements.change(&[], &limits) {
+            // Those that went with the whole table are no loss; the others are looked for.
+            tracing::warn!(%error, "what some care-of addresses may receive is still limited");
+            self.doubtful = true;
+        }
     }
 
     /// What makes this the way to its home address; `None` for a family that is not carried.
