@@ -101,12 +101,13 @@ impl Daemon {
         let store = BindingStore::open(&config.state)?;
         let records = store.load()?;
 
+        let secret = secret::load(&config.security.secret_file)?;
         let mode = match config.security.mode {
             SecurityMode::Open => Mode::Open {
-                secret: secret::load(&config.security.secret_file)?,
+                secret,
                 legacy: config.security.legacy_open,
             },
-            SecurityMode::Authenticated => Mode::Authenticated,
+            SecurityMode::Authenticated => Mode::Authenticated { secret },
         };
         let machine_config = machine_config(&config, mode);
         let correspondents = Arc::clone(&machine_config.correspondents);
@@ -307,6 +308,7 @@ fn machine_config(config: &Config, mode: Mode) -> home_agent::Config {
                 identity: node.identity.clone(),
                 address: node.address,
                 association: node.association.clone(),
+                proves_moves: node.proves_moves,
             })
             .collect(),
         correspondents: Arc::from(config.correspondents.as_slice()),

@@ -1,4 +1,4 @@
-//! The secret of open mode, on disk.
+//! The secret of a home agent, on disk.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -73,6 +73,6 @@ fn make(
             .map_err(&failed)?;
     }
     make_key_file(path, &*seed)?;
-    tracing::info!(path = %path.display(), "made the secret of open mode");
+    tracing::info!(path = %path.display(), "made the secret of this home agent");
     Ok(HomeAgentSecret::from_seed(&seed))
 }

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use control::config::chad::{Config, SecurityMode};
-use control::status::{Backend, BindingState, BindingStatus, ChadStatus, PoolStatus, Traffic};
+use control::status::{
+    Backend, BindingState, BindingStatus, ChadStatus, PoolStatus, Reachability, Traffic,
+};
 use dataplane::Carrier;
 use dataplane::home_agent::{HomeAgentDataplane, Measured};
 use mobility_protocol::home_agent::{self, Event, HomeAgent};
@@ -93,11 +95,17 @@ fn binding(
         cha: config.listen.toward(binding.care_of.ip()),
         identity: binding.identity.to_string(),
         backend: backend(dataplane.backend().carrier),
-        encapsulation: Encapsulation::IpInIp.name().to_owned(),
+        encapsulation: Encapsulation::within(binding.home_address.family())
+            .name()
+            .to_owned(),
         state: match binding.state {
             home_agent::BindingState::Active => BindingState::Active,
             home_agent::BindingState::Moving => BindingState::Moving,
         },
+        reachability: Some(match binding.reachability {
+            mobility_protocol::Reachability::Proven => Reachability::Proven,
+            mobility_protocol::Reachability::Unproven => Reachability::Unproven,
+        }),
         expires_in: Some(binding.expires_in.as_secs()),
         correspondents: config
             .correspondents

@@ -117,6 +117,7 @@ impl Shown<'_> {
                 mobile_node::BindingState::Moving => BindingState::Moving,
                 mobile_node::BindingState::Releasing => BindingState::Releasing,
             },
+            reachability: None,
             expires_in: view.expires_in.map(|left| left.as_secs()),
             correspondents: names.keys().cloned().collect(),
             names,

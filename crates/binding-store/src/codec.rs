@@ -1,17 +1,19 @@
 //! Records as octets.
 //!
 //! ```text
-//! version 2 · stamp · association · lease
+//! version 3 · stamp · association · lease
 //! stamp:       0 | 1 · timestamp 8 | 2 · sequence number 2 | 3 · timestamp 8 · sequence number 2
 //! association: 0                                      the open one
 //!              1 · algorithm 1 · SPI 4 · length 2 · key
-//! lease:       0 · home address · care-of address · transport · lifetime 8 · expires at 8
+//! lease:       0 · home address · care-of address · reachability · transport · lifetime 8 · expires at 8
 //!              1 · home address · (0 | 1 · held until 8) · forget at 8
 //! address:     4 · 4 octets | 6 · 16 octets
+//! reachability: 0 proven | 1 unproven
 //! transport:   0 · UDP port 2 | 1                     the Mobility Header
 //! ```
 //! Numbers are big-endian, times and durations nanoseconds. Version 1 has a timestamp for a stamp, and
-//! no transport: it knew IPv4 only.
+//! no transport: it knew IPv4 only. Neither it nor version 2 has a reachability: whoever was there counts
+//! as proven.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -22,9 +24,11 @@ use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
 use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip4;
 use mobility_protocol::wire::mip6::SequenceNumber;
-use mobility_protocol::{Identity, Stamp, Transport};
+use mobility_protocol::{Identity, Reachability, Stamp, Transport};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// What records say that were written before anybody had to show where he is.
+const WITHOUT_REACHABILITY: u8 = 2;
 /// What records say that were written before there was IPv6.
 const IPV4_ONLY: u8 = 1;
 
@@ -54,6 +58,7 @@ pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
         StoredLease::Bound {
             home_address,
             care_of,
+            reachability,
             transport,
             lifetime,
             expires_at,
@@ -61,6 +66,10 @@ pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
             octets.push(0);
             put_address(&mut octets, home_address.ip());
             put_address(&mut octets, care_of.ip());
+            octets.push(match reachability {
+                Reachability::Proven => 0,
+                Reachability::Unproven => 1,
+            });
             put_transport(&mut octets, transport);
             put_duration(&mut octets, lifetime);
             put_duration(&mut octets, expires_at);
@@ -86,7 +95,7 @@ pub(crate) fn decode(identity: &[u8], octets: &[u8]) -> Result<StoredRecord, Cod
     let mut reader = Reader(octets);
     let version = reader.u8()?;
     let last = match version {
-        VERSION => reader.stamp()?,
+        VERSION | WITHOUT_REACHABILITY => reader.stamp()?,
         IPV4_ONLY => Identification(reader.u64()?).into(),
         other => return Err(CodecError::Version(other)),
     };
@@ -231,6 +240,20 @@ impl Reader<'_> {
         })
     }
 
+    fn reachability(&mut self, version: u8) -> Result<Reachability, CodecError> {
+        if version < VERSION {
+            return Ok(Reachability::Proven);
+        }
+        match self.u8()? {
+            0 => Ok(Reachability::Proven),
+            1 => Ok(Reachability::Unproven),
+            value => Err(CodecError::Value {
+                field: "reachability",
+                value,
+            }),
+        }
+    }
+
     fn transport(&mut self, version: u8) -> Result<Transport, CodecError> {
         if version == IPV4_ONLY {
             return Ok(Transport::Udp { port: mip4::PORT });
@@ -250,6 +273,7 @@ impl Reader<'_> {
             0 => Ok(StoredLease::Bound {
                 home_address: self.address()?.into(),
                 care_of: self.address()?.into(),
+                reachability: self.reachability(version)?,
                 transport: self.transport(version)?,
                 lifetime: self.duration()?,
                 expires_at: self.duration()?,
@@ -337,15 +361,27 @@ mod tests {
     }
 
     fn lease() -> impl Strategy<Value = StoredLease> {
-        let bound = (address(), address(), transport(), time(), time()).prop_map(
-            |(home, care_of, transport, lifetime, expires_at)| StoredLease::Bound {
-                home_address: home.into(),
-                care_of: care_of.into(),
-                transport,
-                lifetime,
-                expires_at,
-            },
-        );
+        let bound = (
+            address(),
+            address(),
+            any::<bool>(),
+            transport(),
+            time(),
+            time(),
+        )
+            .prop_map(|(home, care_of, proven, transport, lifetime, expires_at)| {
+                StoredLease::Bound {
+                    home_address: home.into(),
+                    care_of: care_of.into(),
+                    reachability: match proven {
+                        true => Reachability::Proven,
+                        false => Reachability::Unproven,
+                    },
+                    transport,
+                    lifetime,
+                    expires_at,
+                }
+            });
         let released = (address(), prop::option::of(time()), time()).prop_map(
             |(home, held_until, forget_at)| StoredLease::Released {
                 home_address: home.into(),
@@ -401,6 +437,7 @@ mod tests {
         fn anything_may_be_on_a_disk(octets in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = decode(b"a", &octets);
             let _ = decode(b"", &[&[VERSION], octets.as_slice()].concat());
+            let _ = decode(b"a", &[&[WITHOUT_REACHABILITY], octets.as_slice()].concat());
             let _ = decode(b"a", &[&[IPV4_ONLY], octets.as_slice()].concat());
         }
     }
@@ -414,12 +451,13 @@ mod tests {
             lease: StoredLease::Bound {
                 home_address: Ipv4Addr::LOCALHOST.into(),
                 care_of: Ipv4Addr::LOCALHOST.into(),
+                reachability: Reachability::Proven,
                 transport: Transport::Udp { port: 434 },
                 lifetime: Duration::from_secs(1),
                 expires_at: Duration::from_secs(2),
             },
         };
-        assert_eq!(encode(&record).len(), 41);
+        assert_eq!(encode(&record).len(), 42);
     }
 
     #[test]
@@ -438,6 +476,7 @@ mod tests {
             StoredLease::Bound {
                 home_address: Ipv4Addr::new(10, 0, 0, 1).into(),
                 care_of: Ipv4Addr::new(198, 51, 100, 7).into(),
+                reachability: Reachability::Proven,
                 transport: Transport::Udp { port: 434 },
                 lifetime: Duration::from_nanos(1_000),
                 expires_at: Duration::from_nanos(2_000),

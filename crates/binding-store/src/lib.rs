@@ -29,8 +29,9 @@ use redb::{
 pub const FILE_NAME: &str = "bindings.redb";
 
 /// The layout of the file. A file with a larger number is from a newer version of this program.
-/// Format 1 had no table for IPv6, format 2 none for keys that were agreed on.
-pub const FORMAT_VERSION: u32 = 3;
+/// Format 1 had no table for IPv6, format 2 none for keys that were agreed on, format 3 did not say
+/// whether a mobile node had shown where it was.
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Records by identity or, where a key was agreed on, by its index (4 octets, big-endian) and the
 /// identity.

@@ -7,7 +7,7 @@ use mobility_protocol::home_agent::StoredLease;
 use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
 use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip6::SequenceNumber;
-use mobility_protocol::{Identity, Stamp, Transport};
+use mobility_protocol::{Identity, Reachability, Stamp, Transport};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -53,6 +53,7 @@ fn record(number: u32) -> StoredRecord {
         lease: StoredLease::Bound {
             home_address: Ipv4Addr::from(0x0a80_0000 + number).into(),
             care_of: Ipv4Addr::new(198, 51, 100, 7).into(),
+            reachability: Reachability::Unproven,
             transport: Transport::Udp { port: 40_000 },
             lifetime: Duration::from_secs(600),
             expires_at: Duration::from_nanos(1_767_225_600_123_456_789),
@@ -78,6 +79,7 @@ fn record_of_ipv6(number: u32) -> StoredRecord {
         lease: StoredLease::Bound {
             home_address: Ipv6Addr::from(0x2001_0db8_0001_u128 << 80 | u128::from(number)).into(),
             care_of: Ipv6Addr::from(0x2001_0db8_0100_u128 << 80 | 0x10).into(),
+            reachability: Reachability::Proven,
             transport: Transport::MobilityHeader,
             lifetime: Duration::from_secs(600),
             expires_at: Duration::from_nanos(1_767_225_600_123_456_789),
@@ -269,10 +271,10 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
     for _ in 0..2 {
         let error = BindingStore::open(&scratch.0).unwrap_err();
         assert!(
-            matches!(error, StoreError::Newer { found: 4, .. }),
+            matches!(error, StoreError::Newer { found: 5, .. }),
             "{error:?}"
         );
-        assert!(error.to_string().contains("format 4"), "{error}");
+        assert!(error.to_string().contains("format 5"), "{error}");
     }
 }
 

@@ -119,6 +119,9 @@ pub struct BindingStatus {
     pub encapsulation: String,
     /// Where it stands.
     pub state: BindingState,
+    /// On the home agent: whether the mobile node has shown that it is at `care_of`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reachability: Option<Reachability>,
     /// Whole seconds until it lapses; null when it doesn't.
     pub expires_in: Option<u64>,
     /// The addresses (on the home agent, prefixes) it serves.
@@ -132,6 +135,16 @@ pub struct BindingStatus {
     /// Traffic so far.
     #[serde(flatten)]
     pub traffic: Traffic,
+}
+
+/// Whether a mobile node has shown that it is where it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reachability {
+    /// What was sent there came back.
+    Proven,
+    /// Not yet; packets for it are limited.
+    Unproven,
 }
 
 /// Packets and octets of inner traffic; "in" is out of the tunnel, "out" into it.

@@ -2,17 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mobility_protocol::home_agent::{self, HomeAgent, Mode, Quotas};
+use mobility_protocol::home_agent::{
+    self, HomeAgent, Mode, Owner, Quotas, StoreChange, StoredRecord,
+};
 use mobility_protocol::mobile_node::{
     BindingState, Config, Credentials, Event, MobileNode, StoredBinding,
 };
 use mobility_protocol::security::{Claimant, Cookie, HomeAgentSecret, KeyPair, PublicKey};
 use mobility_protocol::{
-    CareOfAddress, Datagram, Family, HomeAgentAddress, Identity, Path, Transmit,
+    CareOfAddress, Datagram, Family, HomeAgentAddress, Identity, Path, Reachability, Transmit,
 };
 
 const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
@@ -25,6 +28,7 @@ struct World {
     family: Family,
     laptop: MobileNode,
     agent: HomeAgent,
+    store: BTreeMap<(Owner, Family), StoredRecord>,
 }
 
 fn address(family: Family, last: u8) -> IpAddr {
@@ -81,6 +85,7 @@ impl World {
             family,
             laptop: MobileNode::new(Config::new(identity()), [1; 32], now, NEW_YEAR),
             agent: HomeAgent::new(config, [2; 32], now, NEW_YEAR).unwrap(),
+            store: BTreeMap::new(),
         }
     }
 
@@ -118,7 +123,13 @@ impl World {
             payload: &sent.payload,
         };
         self.agent.handle_input(datagram, self.now);
-        while self.agent.poll_store_change().is_some() {}
+        while let Some(change) = self.agent.poll_store_change() {
+            let key = (change.owner(), change.family());
+            match change {
+                StoreChange::Put(record) => self.store.insert(key, record),
+                StoreChange::Delete(..) => self.store.remove(&key),
+            };
+        }
         while self.agent.poll_event().is_some() {}
         std::iter::from_fn(|| self.agent.poll_transmit()).collect()
     }
@@ -193,9 +204,11 @@ fn a_stranger_gets_a_binding_in_two_round_trips() {
         assert!(challenge <= asked, "{challenge} octets for {asked}");
         assert_eq!(world.drops("challenges"), 1);
 
-        // A move takes one, and a refresh too.
+        // A move takes one, and one more to show where it led; a refresh takes one.
         world.attach(8);
-        assert_eq!(world.settle().len(), 1);
+        let exchanges = world.settle();
+        assert_eq!(exchanges.len(), 2);
+        assert!(exchanges.iter().all(|(asked, told)| told <= asked));
         world.wait(Duration::from_secs(481));
         assert_eq!(world.settle().len(), 1);
         let bindings: Vec<_> = world.agent.bindings(world.now).collect();
@@ -275,7 +288,7 @@ fn nobody_else_under_the_same_name_touches_a_binding() {
         assert_eq!(Some(left[0].home_address), lent);
         world.laptop = first;
         world.attach(9);
-        assert_eq!(world.settle().len(), 1);
+        assert_eq!(world.settle().len(), 2);
         assert_eq!(world.state(), Some(BindingState::Active));
     });
 }
@@ -450,6 +463,92 @@ fn the_published_key_is_not_enough() {
         world.attach(7);
         assert_eq!(world.settle(), []);
         assert_eq!(world.drops("drop_unprotected"), 1);
+    });
+}
+
+#[test]
+fn a_moved_mobile_node_shows_where_it_is_without_being_asked_twice() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        let reachability = |world: &World| {
+            let mut bindings = world.agent.bindings(world.now);
+            bindings.next().unwrap().reachability
+        };
+        assert_eq!(reachability(&world), Reachability::Proven);
+        world.attach(8);
+        let update = world.sent().remove(0);
+        let answer = world.answers(&update, update.source).remove(0);
+        assert_eq!(reachability(&world), Reachability::Unproven);
+        world.deliver(&answer);
+        assert_eq!(
+            world.state(),
+            Some(BindingState::Active),
+            "traffic need not wait"
+        );
+
+        // The echo is lost, and sent again.
+        assert_eq!(world.sent().len(), 1);
+        assert_eq!(reachability(&world), Reachability::Unproven);
+        world.wait(Duration::from_secs(1));
+        assert_eq!(world.settle().len(), 1);
+        assert_eq!(reachability(&world), Reachability::Proven);
+        assert_eq!(world.drops("moves_unproven"), 1);
+        assert_eq!(world.drops("moves_proven"), 1);
+        world.wait(Duration::from_secs(100));
+        assert_eq!(world.settle(), [], "and that is all");
+    });
+}
+
+#[test]
+fn an_owner_elsewhere_proves_nothing() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        // It sends from an address where it does not hear the answers.
+        world.attach(66);
+        for _ in 0..8 {
+            for sent in world.sent() {
+                world.answers(&sent, sent.source);
+            }
+            world.wait(Duration::from_secs(1));
+        }
+        let binding = world.agent.bindings(world.now).next().unwrap();
+        assert_eq!(binding.care_of.ip(), address(family, 66));
+        assert_eq!(binding.reachability, Reachability::Unproven);
+        assert_eq!(world.drops("moves_proven"), 0);
+    });
+}
+
+#[test]
+fn a_home_agent_that_asks_for_ever_is_not_answered_for_ever() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        world.settle();
+        world.attach(8);
+        let mut sent = 0_u8;
+        for _ in 0..80 {
+            for update in world.sent() {
+                sent += 1;
+                for answer in world.answers(&update, update.source) {
+                    world.deliver(&answer);
+                }
+                // Whatever it has just asked for is worth nothing to it any more.
+                let config = agent_config(HomeAgentSecret::from_seed(&[100 + sent; 32]));
+                let unix_time = NEW_YEAR + (world.now - world.begin);
+                world.agent = HomeAgent::new(config, [3; 32], world.now, unix_time).unwrap();
+                world
+                    .agent
+                    .restore(world.store.values().cloned(), world.now);
+            }
+            world.wait(Duration::from_millis(100));
+        }
+        let binding = world.agent.bindings(world.now).next().unwrap();
+        assert_eq!(binding.reachability, Reachability::Unproven);
+        assert!((3..8).contains(&sent), "{sent} messages in eight seconds");
     });
 }
 

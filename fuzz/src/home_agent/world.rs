@@ -370,6 +370,7 @@ fn new_agent(open: bool, seed: u8, now: Instant, unix_time: Duration) -> HomeAge
         identity: identity(name),
         address: address.map(IpAddr::V4),
         association: association(name),
+        proves_moves: true,
     };
     let net = |text: &str| text.parse().unwrap_or_else(|error| unreachable!("{error}"));
     let mode = match open {
@@ -377,7 +378,7 @@ fn new_agent(open: bool, seed: u8, now: Instant, unix_time: Duration) -> HomeAge
             secret: secret(),
             legacy: true,
         },
-        false => Mode::Authenticated,
+        false => Mode::Authenticated { secret: secret() },
     };
     let config = Config {
         ipv4: Some(HOME_AGENT),

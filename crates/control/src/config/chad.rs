@@ -124,7 +124,7 @@ pub struct Security {
     pub mode: SecurityMode,
     /// Accept the unprotected first form too.
     pub legacy_open: bool,
-    /// Where the secret of open mode is kept; made at the first start.
+    /// Where the secret that cookies and agreed keys come from is kept; made at the first start.
     pub secret_file: PathBuf,
     /// How many addresses strangers may have, and how many they get in a second, by where they are;
     /// for how long at first is [`LifetimeLimits::first`] again.
@@ -160,6 +160,8 @@ pub struct MobileNode {
     pub address: Option<IpAddr>,
     /// Shared with it alone.
     pub association: SecurityAssociation,
+    /// Whether it shows that it is where it moves to, which other implementations can't.
+    pub proves_moves: bool,
 }
 
 impl Configuration for Config {

@@ -17,6 +17,7 @@ fn binding() -> BindingStatus {
         backend: Backend::Userspace,
         encapsulation: "ipip".to_owned(),
         state: BindingState::Active,
+        reachability: None,
         expires_in: Some(598),
         correspondents: vec!["198.51.100.7".to_owned()],
         names: [("198.51.100.7".to_owned(), vec!["server.com".to_owned()])].into(),

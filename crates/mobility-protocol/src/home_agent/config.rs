@@ -67,7 +67,10 @@ pub enum Mode {
         legacy: bool,
     },
     /// Only the configured mobile nodes.
-    Authenticated,
+    Authenticated {
+        /// What they are recognised by where they moved to.
+        secret: HomeAgentSecret,
+    },
 }
 
 /// A mobile node that shares a key with the home agent.
@@ -79,6 +82,9 @@ pub struct MobileNodeConfig {
     pub address: Option<IpAddr>,
     /// What it authenticates with.
     pub association: SecurityAssociation,
+    /// Whether it has to show that it is where it moves to. Other implementations can't; their
+    /// moves are taken on their word if this is false.
+    pub proves_moves: bool,
 }
 
 /// Why a home agent can't be configured so.
@@ -139,6 +145,7 @@ pub(super) struct Known {
     /// By their index.
     associations: BTreeMap<u32, Arc<SecurityAssociation>>,
     address: Option<IpAddr>,
+    proves_moves: bool,
 }
 
 /// The configuration in the form the machine works with.
@@ -154,7 +161,9 @@ pub(super) struct Policy {
     pub(super) replay_window: Duration,
     pub(super) correspondents: PerFamily<Arc<[IpNet]>>,
     known: BTreeMap<Identity, Known>,
-    agreement: Option<HomeAgentSecret>,
+    pub(super) secret: HomeAgentSecret,
+    /// Whether strangers agree on keys.
+    open: bool,
     legacy: Option<Arc<SecurityAssociation>>,
 }
 
@@ -197,9 +206,9 @@ impl Policy {
             config.hold_down,
             seed,
         )?;
-        let (agreement, legacy) = match config.mode {
-            Mode::Open { secret, legacy } => (Some(secret), legacy),
-            Mode::Authenticated => (None, false),
+        let (secret, open, legacy) = match config.mode {
+            Mode::Open { secret, legacy } => (secret, true, legacy),
+            Mode::Authenticated { secret } => (secret, false, false),
         };
         let policy = Self {
             ipv4: config.ipv4,
@@ -214,7 +223,8 @@ impl Policy {
                 ipv6: of_family(&config.correspondents, Family::Ipv6),
             },
             known,
-            agreement,
+            secret,
+            open,
             legacy: legacy.then(|| Arc::new(SecurityAssociation::open_mode())),
         };
         Ok((policy, pools))
@@ -246,14 +256,18 @@ impl Policy {
 
     /// What this identity may agree on a key with. A configured one has its key.
     pub(super) fn agreement(&self, identity: &Identity) -> Option<&HomeAgentSecret> {
-        match self.known.contains_key(identity) {
-            true => None,
-            false => self.agreement.as_ref(),
-        }
+        (self.open && !self.known.contains_key(identity)).then_some(&self.secret)
     }
 
     pub(super) fn public_key(&self) -> Option<PublicKey> {
-        self.agreement.as_ref().map(HomeAgentSecret::public)
+        self.open.then(|| self.secret.public())
+    }
+
+    /// Whether this identity has to show that it is where it moves to.
+    pub(super) fn proves_moves(&self, identity: &Identity) -> bool {
+        self.known
+            .get(identity)
+            .is_none_or(|known| known.proves_moves)
     }
 
     /// The home address of this family that is always and only this identity's.
@@ -356,6 +370,7 @@ fn known(mobile_nodes: Vec<MobileNodeConfig>) -> Result<KnownNodes, ConfigError>
         identity,
         address,
         association,
+        proves_moves,
     } in mobile_nodes
     {
         let spi = association.spi;
@@ -366,7 +381,9 @@ fn known(mobile_nodes: Vec<MobileNodeConfig>) -> Result<KnownNodes, ConfigError>
         let node = known.entry(identity.clone()).or_insert_with(|| Known {
             associations: BTreeMap::new(),
             address,
+            proves_moves: true,
         });
+        node.proves_moves &= proves_moves;
         if node.address != address {
             return Err(ConfigError::TwoAddresses(identity));
         }

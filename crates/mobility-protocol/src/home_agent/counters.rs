@@ -65,15 +65,21 @@ impl DropReason {
 pub(super) enum Life {
     Created,
     Moved,
+    /// One of them, to where its mobile node has not shown itself yet.
+    MovedUnproven,
+    /// A mobile node has shown that it is where it moved to.
+    Proven,
     Refreshed,
     Released,
     Expired,
 }
 
 impl Life {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("bindings_created", Self::Created),
         ("bindings_moved", Self::Moved),
+        ("moves_unproven", Self::MovedUnproven),
+        ("moves_proven", Self::Proven),
         ("bindings_refreshed", Self::Refreshed),
         ("bindings_released", Self::Released),
         ("bindings_expired", Self::Expired),

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::{CareOfAddress, DataplaneChange, HomeAddress, Identity, Refusal, Transport};
+use crate::{
+    CareOfAddress, DataplaneChange, HomeAddress, Identity, Reachability, Refusal, Transport,
+};
 
 /// What happened, for whoever executes it or writes it down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub struct BindingView {
     pub home_address: HomeAddress,
     /// Where it is reached.
     pub care_of: CareOfAddress,
+    /// Whether its mobile node has shown that it is there.
+    pub reachability: Reachability,
     /// What its last request came in.
     pub transport: Transport,
     /// Whose it is.

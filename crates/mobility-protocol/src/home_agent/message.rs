@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::security::SecurityAssociation;
+use crate::security::{Cookie, SecurityAssociation};
 use crate::wire::mip6::SequenceNumber;
 use crate::{
     CareOfAddress, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transmit, Transport,
@@ -24,6 +24,8 @@ pub(super) struct BindingUpdate {
     pub(super) stamp: Stamp,
     /// What it came in.
     pub(super) transport: Transport,
+    /// What it was to send back, or zeros.
+    pub(super) cookie: Option<Cookie>,
     /// What its protocol has against it, whatever it asks for and however old it is.
     pub(super) malformed: Option<Reason>,
     /// What its protocol has against it, whatever it asks for.
@@ -87,6 +89,8 @@ pub(super) struct Acknowledgement {
     pub(super) outcome: Result<Lifetime, Denial>,
     /// The one granted or, in a refusal, the one asked for.
     pub(super) home_address: Option<HomeAddress>,
+    /// What is to be sent back, if there is room for it.
+    pub(super) cookie: Option<Cookie>,
 }
 
 /// Why not, and what it takes to be fresh the next time.

@@ -51,6 +51,12 @@
 //! this identity had a moment ago is accepted again (the first answer was lost); for one it has not
 //! it is refused, like any other request.
 //!
+//! # Where a mobile node is
+//! A first request under an agreed key has echoed a cookie, and shows by that where its mobile node is.
+//! After a move packets follow at once, but the care-of address is unproven until it has: the reply
+//! brings a cookie, which the next request brings back. What the data path lets an unproven address
+//! have is said with [`Reachability`](crate::Reachability).
+//!
 //! # Replay
 //! The last accepted [`Stamp`](crate::Stamp) of a mobile node is remembered for as long as it has a
 //! binding or a held-down address, and at least twice the window longer than its binding. A request
@@ -73,6 +79,7 @@ mod per_family;
 mod pools;
 mod quotas;
 mod rates;
+mod reachability;
 mod record;
 mod registration;
 mod restore;
@@ -94,8 +101,7 @@ use std::time::{Duration, Instant};
 use crate::pool::PoolUsage;
 use crate::security::{OPEN_MODE_SPI, PublicKey};
 use crate::{
-    CareOfAddress, Datagram, DataplaneChange, Encapsulation, Reachability, Transmit, Tunnel,
-    TunnelEndpoints,
+    CareOfAddress, Datagram, DataplaneChange, Encapsulation, Transmit, Tunnel, TunnelEndpoints,
 };
 
 use acquaintance::Directory;
@@ -106,6 +112,7 @@ use counters::{Counters, Life};
 use pools::Pools;
 use quotas::Taken;
 use rates::Pace;
+use reachability::Departures;
 use signalling::Rejected;
 use table::{Binding, Lease, Slot, Table};
 
@@ -138,6 +145,7 @@ pub struct HomeAgent {
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
     moving: BTreeMap<Slot, (Instant, CareOfAddress)>,
     moves: BTreeSet<(Instant, Slot)>,
+    departures: Departures,
     changes: VecDeque<StoreChange>,
     /// From which slot on every record has still to be written again.
     rewrite: Option<usize>,
@@ -171,6 +179,7 @@ impl HomeAgent {
             clock: Clock::new(unix_time, now),
             moving: BTreeMap::new(),
             moves: BTreeSet::new(),
+            departures: Departures::default(),
             changes: VecDeque::new(),
             rewrite: None,
             transmits: VecDeque::new(),
@@ -305,6 +314,7 @@ impl HomeAgent {
             Some(BindingView {
                 home_address: binding.home_address,
                 care_of: binding.care_of,
+                reachability: binding.reachability,
                 transport: binding.transport,
                 identity: node.identity.clone(),
                 expires_in: binding.expires.saturating_duration_since(now),
@@ -355,6 +365,7 @@ impl HomeAgent {
             forget_at: held_until.map_or(remembered, |held| held.max(remembered)),
         };
         self.settled(slot);
+        self.departures.forget(slot);
         self.table.update(slot, last, lease);
         self.store(slot);
         self.counters.lived(how);
@@ -365,12 +376,15 @@ impl HomeAgent {
                 home_address,
                 identity,
             },
-            Life::Created | Life::Moved | Life::Refreshed | Life::Released => {
-                Event::BindingReleased {
-                    home_address,
-                    identity,
-                }
-            }
+            Life::Created
+            | Life::Moved
+            | Life::MovedUnproven
+            | Life::Proven
+            | Life::Refreshed
+            | Life::Released => Event::BindingReleased {
+                home_address,
+                identity,
+            },
         });
     }
 
@@ -380,6 +394,7 @@ impl HomeAgent {
         if let Some(Binding {
             home_address,
             care_of,
+            reachability,
             ..
         }) = binding.copied()
             && let Some(local) = self.policy.address(home_address.family())
@@ -394,7 +409,7 @@ impl HomeAgent {
                         interface: None,
                     },
                     former_remote: self.moving.get(&slot).map(|(_, former)| former.ip()),
-                    reachability: Reachability::Proven,
+                    reachability,
                     encapsulation: Encapsulation::within(family),
                     withdrawn: Arc::default(),
                     correspondents: Arc::clone(self.policy.correspondents.of(family)),
@@ -433,6 +448,7 @@ impl HomeAgent {
                 Lease::Bound(binding) => StoredLease::Bound {
                     home_address: binding.home_address,
                     care_of: binding.care_of,
+                    reachability: binding.reachability,
                     transport: binding.transport,
                     lifetime: Duration::from_secs(binding.lifetime.into()),
                     expires_at: self.clock.unix_time(binding.expires),

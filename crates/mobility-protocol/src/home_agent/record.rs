@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::security::SecurityAssociation;
-use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
+use crate::{CareOfAddress, Family, HomeAddress, Identity, Reachability, Stamp, Transport};
 
 /// What the store holds of a mobile node, under its owner and the family of its home address.
 /// Times are Unix times: the clock of the
@@ -67,6 +67,8 @@ pub enum StoredLease {
         home_address: HomeAddress,
         /// Where it is reached.
         care_of: CareOfAddress,
+        /// Whether its mobile node has shown that it is there.
+        reachability: Reachability,
         /// What its last request came in.
         transport: Transport,
         /// What was granted at the last registration.

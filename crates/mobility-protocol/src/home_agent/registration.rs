@@ -7,10 +7,27 @@ use super::freshness::{Freshness, Time};
 use super::message::{Acknowledgement, BindingUpdate, Denial, Reason};
 use super::table::{Binding, Lease, MobileNode, Slot, seconds};
 use super::{Event, HomeAgent, Owner, REMEMBERED};
-use crate::{CareOfAddress, HomeAddress, Lifetime};
+use crate::{CareOfAddress, HomeAddress, Lifetime, Reachability};
 
-/// What was granted: how much of the lifetime there is, for which home address.
-type Granted = (Lifetime, HomeAddress);
+/// What was granted.
+struct Granted {
+    /// How much of the lifetime there is.
+    lifetime: Lifetime,
+    home_address: HomeAddress,
+    /// Whether the mobile node has shown where it is.
+    reachability: Reachability,
+}
+
+impl Granted {
+    /// The end of a binding.
+    const fn nothing(home_address: HomeAddress) -> Self {
+        Self {
+            lifetime: Lifetime::Zero,
+            home_address,
+            reachability: Reachability::Proven,
+        }
+    }
+}
 
 impl HomeAgent {
     pub(super) fn acknowledge(&mut self, update: &BindingUpdate, now: Instant) -> Acknowledgement {
@@ -22,9 +39,13 @@ impl HomeAgent {
             .unwrap_or_default();
         let time = Time::new(&self.clock, self.policy.replay_window, last, now);
         match self.decide(update, slot, time, now) {
-            Ok((lifetime, home_address)) => Acknowledgement {
-                outcome: Ok(lifetime),
-                home_address: Some(home_address),
+            Ok(granted) => Acknowledgement {
+                outcome: Ok(granted.lifetime),
+                home_address: Some(granted.home_address),
+                cookie: match granted.reachability {
+                    Reachability::Proven => None,
+                    Reachability::Unproven => self.cookie_for(update, now),
+                },
             },
             Err(reason) => Acknowledgement {
                 outcome: Err(Denial {
@@ -33,6 +54,7 @@ impl HomeAgent {
                     sequence: time.last_sequence(),
                 }),
                 home_address: update.home_address,
+                cookie: None,
             },
         }
     }
@@ -84,7 +106,8 @@ impl HomeAgent {
             self.admit(care_of, counted_at.is_some(), now)?;
             lifetime = lifetime.min(self.policy.first_lifetime);
         }
-        let lent = self.lend(update, slot, lifetime, counted_at, now);
+        let reachability = self.reachability(update, slot, former, now);
+        let lent = self.lend(update, slot, lifetime, counted_at, reachability, now);
         let (slot, home_address) = lent.inspect_err(|_| {
             if let Some(care_of) = counted_at {
                 self.taken.give_back(care_of);
@@ -94,7 +117,8 @@ impl HomeAgent {
             self.pace.take(care_of, now);
         }
         self.store(slot);
-        match former.map(|former| former.care_of) {
+        self.note_reachability(slot, former, care_of, reachability, now);
+        match former {
             None => {
                 self.counters.lived(Life::Created);
                 self.install(slot);
@@ -105,7 +129,7 @@ impl HomeAgent {
                     lifetime,
                 });
             }
-            Some(from) if from != care_of => {
+            Some(Binding { care_of: from, .. }) if from != care_of => {
                 self.counters.lived(Life::Moved);
                 self.moved(slot, from, now);
                 self.install(slot);
@@ -116,15 +140,22 @@ impl HomeAgent {
                     identity: update.identity.clone(),
                 });
             }
-            Some(_) => {
+            Some(former) => {
                 self.counters.lived(Life::Refreshed);
+                if former.reachability != reachability {
+                    self.install(slot);
+                }
                 self.events.push_back(Event::BindingRefreshed {
                     home_address,
                     lifetime,
                 });
             }
         }
-        Ok((Lifetime::Finite(lifetime), home_address))
+        Ok(Granted {
+            lifetime: Lifetime::Finite(lifetime),
+            home_address,
+            reachability,
+        })
     }
 
     /// Whether a stranger who is there may have a binding now; it is counted if it is `new`.
@@ -147,12 +178,14 @@ impl HomeAgent {
         slot: Option<Slot>,
         lifetime: Duration,
         counted_at: Option<CareOfAddress>,
+        reachability: Reachability,
         now: Instant,
     ) -> Result<(Slot, HomeAddress), Reason> {
         let home_address = self.home_address(update, slot, now)?;
         let lease = Lease::Bound(Binding {
             home_address,
             care_of: update.care_of,
+            reachability,
             transport: update.transport,
             lifetime: seconds(lifetime),
             expires: now + lifetime,
@@ -266,7 +299,7 @@ impl HomeAgent {
                 self.store(slot);
             }
         }
-        Ok((Lifetime::Zero, home_address))
+        Ok(Granted::nothing(home_address))
     }
 
     /// The answer to a request that was accepted and arrives again, without any effect: only what is
@@ -280,11 +313,15 @@ impl HomeAgent {
                 update.grant.ok()?;
                 let same = update.names(binding.home_address) && binding.care_of == update.care_of;
                 let left = binding.expires.saturating_duration_since(now);
-                same.then_some((Lifetime::Finite(left), binding.home_address))
+                same.then_some(Granted {
+                    lifetime: Lifetime::Finite(left),
+                    home_address: binding.home_address,
+                    reachability: binding.reachability,
+                })
             }
             (Lease::Released { home_address, .. }, Lifetime::Zero) => update
                 .names(home_address)
-                .then_some((Lifetime::Zero, home_address)),
+                .then(|| Granted::nothing(home_address)),
             (Lease::Bound(_), Lifetime::Zero)
             | (Lease::Released { .. }, Lifetime::Finite(_) | Lifetime::Infinite) => None,
         }

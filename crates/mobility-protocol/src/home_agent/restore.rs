@@ -74,6 +74,7 @@ impl HomeAgent {
             StoredLease::Bound {
                 home_address,
                 care_of,
+                reachability,
                 transport,
                 lifetime,
                 expires_at,
@@ -101,6 +102,7 @@ impl HomeAgent {
                 Fate::Kept(Lease::Bound(Binding {
                     home_address,
                     care_of,
+                    reachability,
                     transport,
                     lifetime: seconds(lifetime),
                     expires: now + left,

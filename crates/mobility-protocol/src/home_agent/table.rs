@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Owner;
 use super::per_family::PerFamily;
 use crate::security::SecurityAssociation;
-use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
+use crate::{CareOfAddress, Family, HomeAddress, Identity, Reachability, Stamp, Transport};
 
 /// Where a mobile node is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,7 @@ pub(super) enum Lease {
 pub(super) struct Binding {
     pub(super) home_address: HomeAddress,
     pub(super) care_of: CareOfAddress,
+    pub(super) reachability: Reachability,
     /// What its last request came in.
     pub(super) transport: Transport,
     /// As granted, in seconds.

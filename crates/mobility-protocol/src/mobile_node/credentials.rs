@@ -54,7 +54,11 @@ impl std::fmt::Debug for StoredAgreement {
 /// How messages to one home agent are authenticated.
 #[derive(Debug)]
 pub(super) enum Authority {
-    Shared(SecurityAssociation),
+    Shared {
+        association: SecurityAssociation,
+        /// What the home agent waits for.
+        cookie: Option<Cookie>,
+    },
     Agreed(Box<Agreement>),
 }
 
@@ -101,7 +105,7 @@ pub(super) struct Elements {
 impl Authority {
     pub(super) fn new(credentials: Credentials, context: &mut Context<'_>) -> Self {
         match credentials {
-            Credentials::Association(association) => Self::Shared(association),
+            Credentials::Association(association) => Self::shared(association),
             Credentials::Agreement { pinned } => {
                 let mut secret = zeroize::Zeroizing::new([0; 32]);
                 context.rng.fill_bytes(&mut *secret);
@@ -116,6 +120,13 @@ impl Authority {
         }
     }
 
+    const fn shared(association: SecurityAssociation) -> Self {
+        Self::Shared {
+            association,
+            cookie: None,
+        }
+    }
+
     /// Goes on from what was stored; `None` where that does not fit what is configured today.
     pub(super) fn resume(
         credentials: Credentials,
@@ -123,7 +134,7 @@ impl Authority {
         identity: &Identity,
     ) -> Option<Self> {
         let pinned = match credentials {
-            Credentials::Association(association) => return Some(Self::Shared(association)),
+            Credentials::Association(association) => return Some(Self::shared(association)),
             Credentials::Agreement { pinned } => pinned,
         };
         let stored = stored?;
@@ -156,7 +167,7 @@ impl Authority {
     /// What the next message is authenticated with.
     pub(super) fn association(&self) -> SecurityAssociation {
         match self {
-            Self::Shared(association) => association.clone(),
+            Self::Shared { association, .. } => association.clone(),
             Self::Agreed(agreement) => match &agreement.made {
                 Some(made) => made.association.clone(),
                 None => SecurityAssociation::open_mode(),
@@ -165,16 +176,22 @@ impl Authority {
     }
 
     /// What the next message brings along. A first one says who asks; later ones do when they are
-    /// asked.
+    /// asked. Updates leave room for the cookie by which the home agent wants to see where we are.
     pub(super) fn elements(&self, purpose: Purpose) -> Elements {
+        let cookie = |asked: Option<Cookie>, room: bool| asked.or(room.then_some(Cookie::NONE));
+        let update = purpose == Purpose::Update;
         match self {
-            Self::Agreed(agreement) if purpose == Purpose::First || agreement.cookie.is_some() => {
+            Self::Shared { cookie: asked, .. } => Elements {
+                key_share: None,
+                cookie: cookie(*asked, update),
+            },
+            Self::Agreed(agreement) => {
+                let introduced = purpose == Purpose::First || agreement.cookie.is_some();
                 Elements {
-                    key_share: Some(agreement.pair.public()),
-                    cookie: Some(agreement.cookie.unwrap_or(Cookie::NONE)),
+                    key_share: introduced.then(|| agreement.pair.public()),
+                    cookie: cookie(agreement.cookie, introduced || update),
                 }
             }
-            Self::Shared(_) | Self::Agreed(_) => Elements::default(),
         }
     }
 
@@ -189,7 +206,7 @@ impl Authority {
         request: &Request,
     ) -> Result<Verdict, Drop> {
         let agreement = match self {
-            Self::Shared(association) => {
+            Self::Shared { association, .. } => {
                 return acknowledgement.verify(association, identity, request);
             }
             Self::Agreed(agreement) => agreement,
@@ -243,11 +260,14 @@ impl Authority {
         Ok(Challenged::Answerable)
     }
 
-    /// The home agent has what it needs.
-    pub(super) fn accepted(&mut self) {
-        if let Self::Agreed(agreement) = self {
-            agreement.cookie = None;
-            agreement.other_keys = 0;
+    /// The home agent has what it needs or, with a cookie, wants to see that we are where it sent it.
+    pub(super) fn accepted(&mut self, asked: Option<Cookie>) {
+        match self {
+            Self::Shared { cookie, .. } => *cookie = asked,
+            Self::Agreed(agreement) => {
+                agreement.cookie = asked;
+                agreement.other_keys = 0;
+            }
         }
     }
 

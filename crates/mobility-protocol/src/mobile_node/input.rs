@@ -73,7 +73,7 @@ impl MobileNode {
             .senders(datagram)
             .find_map(|entry| Some((entry, entry.outstanding.find(tie)?)))
             .ok_or(Drop::UnmatchedIdentification)?;
-        let agent = entry.agent;
+        let (agent, attachment) = (entry.agent, entry.attachment);
         let verdict = entry
             .authority
             .verify(acknowledgement, &self.config.identity, &request)?;
@@ -82,6 +82,7 @@ impl MobileNode {
                 lifetime,
                 home_address,
                 home_agent,
+                cookie,
             } => {
                 if !self.surroundings.lead_to(home_agent) {
                     return Err(Drop::HomeAgentUnusable);
@@ -102,6 +103,7 @@ impl MobileNode {
                         home_address,
                         tunnel_end: home_agent,
                         lifetime,
+                        proven: cookie.is_none(),
                     },
                 )
             }
@@ -168,8 +170,10 @@ impl MobileNode {
         }
         self.with_entry(agent, now, |entry, context| {
             entry.outstanding.remove(request.stamp);
-            if matches!(verdict, Verdict::Accepted { .. }) {
-                entry.authority.accepted();
+            if let Verdict::Accepted { cookie, .. } = verdict {
+                // Elsewhere it is worth nothing.
+                let cookie = cookie.filter(|_| request.attachment == attachment);
+                entry.authority.accepted(cookie);
             }
             if let Some(attempt) = entry.attempt_mut() {
                 attempt.heard();

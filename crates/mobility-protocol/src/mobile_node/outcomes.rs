@@ -179,7 +179,23 @@ impl Entry {
                 binding,
                 attempt: self.attempt_now(Purpose::Update, context),
             },
-            Some(_) | None => State::Active { binding },
+            Some(_) | None => self.settled(binding, &grant, context),
+        }
+    }
+
+    /// The home agent knows where we are; it may want to see that we are there.
+    pub(super) fn settled(
+        &self,
+        binding: Established,
+        grant: &Grant,
+        context: &Context<'_>,
+    ) -> State {
+        match grant.proven {
+            true => State::Active { binding },
+            false => State::Refreshing {
+                binding,
+                attempt: self.attempt_now(Purpose::Update, context),
+            },
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Grant {
     pub(super) home_address: HomeAddress,
     pub(super) tunnel_end: IpAddr,
     pub(super) lifetime: Lifetime,
+    /// Whether the home agent takes it for shown that we are where we say.
+    pub(super) proven: bool,
 }
 
 impl Entry {
@@ -253,10 +255,14 @@ impl Entry {
                     grant,
                 ),
             ) => {
-                if self.confirmed(&mut binding, &request, &grant, context) {
-                    State::Active { binding }
-                } else {
-                    State::Refreshing { binding, attempt }
+                let confirmed = self.confirmed(&mut binding, &request, &grant, context);
+                match (confirmed, grant.proven) {
+                    (true, true) => State::Active { binding },
+                    (true, false) => State::Refreshing {
+                        binding,
+                        attempt: self.prompted(attempt, context),
+                    },
+                    (false, _) => State::Refreshing { binding, attempt },
                 }
             }
             (
@@ -273,7 +279,7 @@ impl Entry {
                 ),
             ) => {
                 if self.confirmed(&mut binding, &request, &grant, context) {
-                    State::Active { binding }
+                    self.settled(binding, &grant, context)
                 } else {
                     State::Moving { binding, attempt }
                 }

@@ -55,7 +55,7 @@ pub struct Claimant<'a> {
     pub identity: &'a Identity,
 }
 
-/// Everything secret of a home agent in open mode, from one seed of 32 octets. Processes with the
+/// Everything secret of a home agent but shared keys, from one seed of 32 octets. Processes with the
 /// same seed understand each other's cookies and have the same public key.
 #[derive(Clone)]
 pub struct HomeAgentSecret {

@@ -1,7 +1,7 @@
 //! What must hold in a world: at any time, when it is calm, and when everybody has left.
 
-use mobility_protocol::Transport;
 use mobility_protocol::mobile_node::{BindingState, BindingView};
+use mobility_protocol::{Reachability, Transport};
 
 use crate::fleet::World;
 use crate::node::Agent;
@@ -37,6 +37,7 @@ impl World {
                     view.agent
                 );
                 self.check_both_ends(index, &view);
+                self.check_proven(&view);
                 assert!(
                     laptop.wanted.contains(&view.agent),
                     "laptop {index} does not want {}",
@@ -142,6 +143,17 @@ impl World {
             "laptop {index}: {home_address}"
         );
         assert!(machine.poll_timeout().is_some(), "it expires some day");
+    }
+
+    /// The home agent has seen where the mobile node is.
+    fn check_proven(&self, view: &BindingView) {
+        for agent in self.agents.iter().filter(|agent| agent.machine.is_some()) {
+            for (home_address, tunnel) in &agent.tunnels {
+                if view.home_address == Some(*home_address) {
+                    assert_eq!(tunnel.reachability, Reachability::Proven, "{home_address}");
+                }
+            }
+        }
     }
 
     /// How many bindings applications want and have.

@@ -309,6 +309,7 @@ fn mobile_node(section: Section<'_>) -> LocatedNode {
     let address = section.optional("address", values::address);
     let association = common::association(&section, "/etc/chad/laptop.key");
     let spi = section.place("spi");
+    let proves_moves = section.or("proves-moves", true, values::boolean).value;
     section.finish();
     let node = identity
         .as_ref()
@@ -317,6 +318,7 @@ fn mobile_node(section: Section<'_>) -> LocatedNode {
             identity: identity.value.clone(),
             address: address.as_ref().map(|address| address.value),
             association,
+            proves_moves,
         });
     LocatedNode {
         identity,

@@ -299,6 +299,9 @@ fn mobile_nodes() {
         .map(|node| node.association.spi)
         .collect();
     assert_eq!(spis, [256, 300], "a key is being changed");
+    assert!(two.mobile_nodes.iter().all(|node| node.proves_moves));
+    let believed = with(node("a", "10.128.0.9") + "proves-moves = false\n").unwrap();
+    assert!(!believed.0.mobile_nodes[0].proves_moves);
     refused(
         with(node("a", "10.128.0.9") + &node("a", "10.128.0.9")),
         (12, 7),

@@ -30,6 +30,8 @@ pub(super) struct Envelope {
     identification: Identification,
     simultaneous_bindings: bool,
     udp_tunnel_offered: bool,
+    /// How many octets it had.
+    length: usize,
 }
 
 /// The Binding Update in this datagram, and how it is to be answered.
@@ -62,6 +64,7 @@ pub(super) fn open(
         everywhere: request.care_of_address == request.home_address,
         stamp: request.identification.into(),
         transport: datagram.transport,
+        cookie: request.extensions.cookie(),
         malformed: admitted.malformed.then_some(Reason::PoorlyFormed),
         unacceptable: decision::check(home_agent, request).err(),
         grant: decision::grant(policy, home_agent, pools, request, datagram.source),
@@ -80,6 +83,7 @@ impl Envelope {
             identification: request.identification,
             simultaneous_bindings: request.flags.contains(RequestFlags::SIMULTANEOUS_BINDINGS),
             udp_tunnel_offered: request.extensions.udp_tunnel_request().is_some(),
+            length: datagram.payload.len(),
         }
     }
 
@@ -140,7 +144,7 @@ impl Envelope {
                 keepalive_interval: 0,
             }));
         }
-        let reply = RegistrationReply {
+        let mut reply = RegistrationReply {
             code,
             lifetime: acknowledgement.outcome.unwrap_or(Lifetime::Zero),
             home_address: acknowledgement
@@ -155,8 +159,18 @@ impl Envelope {
             },
             extensions,
         };
+        let mut payload = reply.encode(&update.association);
+        if let Some(cookie) = acknowledgement.cookie {
+            let element = Extension::KeyAgreement(KeyAgreement::Cookie(cookie));
+            reply.extensions.push(element);
+            let with_cookie = reply.encode(&update.association);
+            // Nothing is reflected that is larger than what came.
+            if with_cookie.len() <= self.length {
+                payload = with_cookie;
+            }
+        }
         Answer {
-            transmit: self.transmit(reply.encode(&update.association)),
+            transmit: self.transmit(payload),
             code: Refusal {
                 code: code.0,
                 name: code.name(),

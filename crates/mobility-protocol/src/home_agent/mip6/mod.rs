@@ -48,6 +48,8 @@ pub(super) struct Envelope {
     addresses: BindingAddresses,
     sequence: SequenceNumber,
     timestamp: Option<Identification>,
+    /// How many octets it had, as answers are counted.
+    length: usize,
 }
 
 /// The Binding Update in this datagram, and how it is to be answered.
@@ -76,6 +78,7 @@ pub(super) fn open(
         addresses,
         sequence: update.sequence,
         timestamp: update.options.replay_protection(),
+        length: datagram.payload.len(),
     };
     let sender = admission::authenticate(
         directory,
@@ -116,6 +119,7 @@ pub(super) fn open(
             sequence: Some(update.sequence),
         },
         transport: datagram.transport,
+        cookie: update.options.cookie(),
         malformed: (!proves_nothing && envelope.timestamp.is_none()).then_some(Reason::Undated),
         unacceptable: unacceptable(update.flags),
         grant: grant(policy, pools, &update, &envelope),
@@ -207,8 +211,19 @@ impl Envelope {
         let code = answer.status;
         // What the request had room for, the shorter answer has room for.
         let _ = fill(&mut answer, &update.identity, said, timestamp);
+        let mut transmit = self.seal(&answer, &update.association, &addresses);
+        if let Some(cookie) = acknowledgement.cookie
+            && let element = MobilityOption::KeyAgreement(KeyAgreement::Cookie(cookie))
+            && answer.options.push(element).is_ok()
+        {
+            let with_cookie = self.seal(&answer, &update.association, &addresses);
+            // Nothing is reflected that is larger than what came.
+            if with_cookie.payload.len() <= self.length {
+                transmit = with_cookie;
+            }
+        }
         Answer {
-            transmit: self.seal(&answer, &update.association, &addresses),
+            transmit,
             code: Refusal {
                 code: code.0,
                 name: code.name(),

@@ -201,7 +201,9 @@ fn an_unknown_association_is_dropped() {
 #[test]
 fn strangers_are_dropped_in_authenticated_mode() {
     let mut world = World::with(Config {
-        mode: Mode::Authenticated,
+        mode: Mode::Authenticated {
+            secret: HomeAgentSecret::from_seed(&[9; 32]),
+        },
         ..config()
     });
     let octets = world.ask("alice@example.net", 7).octets();

@@ -47,6 +47,7 @@ fn a_first_request_is_lent_an_address_and_tunnelled() {
             transport: Transport::Udp { port: 40_000 },
             home_address: home(address),
             care_of: at(7),
+            reachability: Reachability::Proven,
             lifetime: secs(600),
             expires_at: NEW_YEAR + secs(600) + Duration::from_millis(1),
         }
@@ -72,6 +73,7 @@ fn the_octets_of_a_reply_are_the_published_ones() {
             identity: Identity::new("mn1@example.com").unwrap(),
             address: Some("203.0.113.129".parse().unwrap()),
             association: association(LAPTOP),
+            proves_moves: true,
         }],
         ..config()
     });
@@ -83,6 +85,7 @@ fn the_octets_of_a_reply_are_the_published_ones() {
             identity: Identity::new("mn1@example.com").unwrap(),
             address: None,
             association: association(LAPTOP),
+            proves_moves: true,
         }],
         ..config()
     });
@@ -156,7 +159,7 @@ fn a_move_changes_the_tunnel_at_once_and_forgets_the_former_end_later() {
     assert_eq!(
         world.take_events(),
         [
-            tunnel(address, 8, Some(7)),
+            unproven(tunnel(address, 8, Some(7))),
             Event::BindingMoved {
                 home_address: home(address),
                 from: at(7),
@@ -169,7 +172,7 @@ fn a_move_changes_the_tunnel_at_once_and_forgets_the_former_end_later() {
     world.wait(Duration::from_millis(2999));
     assert_eq!(world.take_events(), []);
     world.wait(Duration::from_millis(1));
-    assert_eq!(world.take_events(), [tunnel(address, 8, None)]);
+    assert_eq!(world.take_events(), [unproven(tunnel(address, 8, None))]);
     assert_eq!(world.bindings()[0].state, BindingState::Active);
 }
 
@@ -190,8 +193,8 @@ fn moves_in_quick_succession_end_with_the_last() {
     assert_eq!(
         tunnels,
         [
-            tunnel(address, 8, Some(7)),
-            tunnel(address, 9, Some(8)),
+            unproven(tunnel(address, 8, Some(7))),
+            unproven(tunnel(address, 9, Some(8))),
             tunnel(address, 7, Some(9))
         ]
     );

@@ -3,6 +3,7 @@ mod drops;
 mod lifecycle;
 mod mip6;
 mod model;
+mod reachability;
 mod replay;
 mod restart;
 
@@ -17,7 +18,7 @@ use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, RegistrationReply, RegistrationRequest,
     ReplyCode, RequestFlags,
 };
-use crate::{HomeAddress, Identity, Lifetime, Transport};
+use crate::{HomeAddress, Identity, Lifetime, Reachability, Transport};
 
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// 2026-01-01 00:00:00 UTC.
@@ -32,6 +33,7 @@ fn config() -> Config {
         identity: Identity::new(identity).unwrap(),
         address: address.map(|text| text.parse().unwrap()),
         association: association(identity),
+        proves_moves: true,
     };
     Config {
         ipv4: Some(HOME_AGENT),
@@ -313,5 +315,16 @@ fn tunnel(home_address: Ipv4Addr, host: u8, former: Option<u8>) -> Event {
         encapsulation: Encapsulation::IpInIp,
         withdrawn: [].into(),
         correspondents: config().correspondents,
+    }))
+}
+
+/// The same, where nobody knows yet whether it leads to its mobile node.
+fn unproven(event: Event) -> Event {
+    let Event::Dataplane(DataplaneChange::Install(tunnel)) = event else {
+        panic!("{event:?} is about no tunnel");
+    };
+    Event::Dataplane(DataplaneChange::Install(Tunnel {
+        reachability: Reachability::Unproven,
+        ..tunnel
     }))
 }

@@ -160,6 +160,7 @@ impl<'a> Reply<'a> {
                 lifetime: self.reply.lifetime,
                 home_address: self.reply.home_address.into(),
                 home_agent: self.reply.home_agent.into(),
+                cookie: extensions.cookie(),
             },
             ReplyCode::IDENTIFICATION_MISMATCH => {
                 Verdict::NotFresh(Hint::Clock(self.reply.identification.high()))

@@ -219,6 +219,7 @@ impl Acknowledgement<'_> {
                     lifetime: *lifetime,
                     home_address: addresses.home_address.into(),
                     home_agent: self.packet.source.into(),
+                    cookie: options.cookie(),
                 }
             }
             Status::SEQUENCE_OUT_OF_WINDOW => Verdict::NotFresh(Hint::Sequence(*sequence)),

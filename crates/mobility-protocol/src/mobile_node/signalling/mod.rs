@@ -71,6 +71,8 @@ pub(super) enum Verdict {
         lifetime: Lifetime,
         home_address: IpAddr,
         home_agent: IpAddr,
+        /// What shows that it was heard where it was asked from, if that is to be shown.
+        cookie: Option<Cookie>,
     },
     /// The update may have been an old one; this is what the next has to go by.
     NotFresh(Hint),
