@@ -48,6 +48,11 @@ pub const HOME_AGENT_DEVICE: &str = "cha0";
 /// The name of the mobile node's tunnel device.
 pub const MOBILE_NODE_DEVICE: &str = "mn0";
 
+/// The protocols of tunnels, which must not be inside of ours: whatever they carry would escape every
+/// check. IPv4 and IPv6 in IP, GRE, minimal encapsulation, IPIP, Ethernet in IP, encapsulation headers
+/// (RFC 1241), L2TP, MPLS in IP.
+pub(crate) const TUNNELS: [u8; 9] = [4, 41, 47, 55, 94, 97, 98, 115, 137];
+
 /// The MTU of a tunnel device on a path of 1500 octets with IP-in-IP (RFC 2003).
 pub const DEFAULT_TUNNEL_MTU: u16 = 1480;
 

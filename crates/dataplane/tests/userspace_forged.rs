@@ -1,10 +1,6 @@
 //! Packets that must not get through, each counted once under its reason.
 
-#![expect(
-    clippy::expect_used,
-    clippy::cast_possible_truncation,
-    reason = "a test"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "a test")]
 
 mod userspace_lab;
 
@@ -17,20 +13,9 @@ use userspace_lab::*;
 const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 const OTHER_HOME: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 6);
 
-/// A packet with a header of one's own making.
+/// A packet from the mobile node with a header of one's own making.
 fn packet(change: impl FnOnce(&mut Ipv4Header), payload: &[u8]) -> Vec<u8> {
-    let mut header = Ipv4Header::new(
-        payload.len() as u16,
-        60,
-        IpNumber::UDP,
-        HOME.octets(),
-        CORRESPONDENT.octets(),
-    )
-    .expect("header");
-    header.dont_fragment = false;
-    change(&mut header);
-    header.header_checksum = header.calc_header_checksum();
-    [header.to_bytes().as_slice(), payload].concat()
+    ipv4_packets::packet(HOME, CORRESPONDENT, change, payload)
 }
 
 #[test]
@@ -43,37 +28,34 @@ fn a_home_agent_believes_nothing() {
     let mut other = tunnel(AGENT, CARE_OF_2);
     other.home_address = OTHER_HOME.into();
     home_agent.apply(&install(other)).expect("install");
-    // A correspondent on the home agent's own host.
+    // A correspondent on the home agent's own host, and prefixes around its other address and a
+    // broadcast address.
     let mut with_itself = tunnel(AGENT, CARE_OF_1);
-    let correspondents =
-        [CORRESPONDENT, AGENT].map(|address| std::net::IpAddr::from(address).into());
-    with_itself.correspondents = correspondents.into_iter().collect();
+    let correspondents = [
+        "198.51.100.7/32",
+        "203.0.113.1/32",
+        "198.51.100.0/29",
+        "198.51.100.252/30",
+    ];
+    with_itself.correspondents = correspondents
+        .iter()
+        .map(|prefix| prefix.parse().expect("a prefix"))
+        .collect();
     home_agent.apply(&install(with_itself)).expect("install");
 
     let good = datagram(HOME, CORRESPONDENT, 9);
     let to = |destination| datagram(HOME, destination, 9);
-    let fragment = |offset: u16, more: bool, payload: &[u8]| {
-        let change = |header: &mut Ipv4Header| {
-            header.fragment_offset = offset.try_into().expect("an offset");
-            header.more_fragments = more;
-        };
-        packet(change, payload)
+    let fragment = |protocol, offset, more, payload: &[u8]| {
+        ipv4_packets::fragment([HOME, CORRESPONDENT], protocol, offset, more, payload)
     };
+    let of_protocol = |number| packet(|header| header.protocol = IpNumber(number), &[0; 8]);
     let mut truncated = good.clone();
     truncated.truncate(18);
     let mut broken = good.clone();
     broken[8] ^= 1;
     let mut too_long = good.clone();
     too_long[3] += 1;
-    let mut routed = packet(|_| {}, &[0; 16]);
-    routed[0] = 0x47;
-    routed[3] += 8;
-    routed.splice(20..20, [131, 7, 4, 1, 2, 3, 4, 0]);
-    let checksum = Ipv4Header::from_slice(&routed)
-        .expect("header")
-        .0
-        .calc_header_checksum();
-    routed[10..12].copy_from_slice(&checksum.to_be_bytes());
+    let routed = ipv4_packets::source_routed(packet(|_| {}, &[0; 16]));
 
     let cases: Vec<(&str, &str, Ipv4Addr, Vec<u8>)> = vec![
         (
@@ -98,7 +80,7 @@ fn a_home_agent_believes_nothing() {
             "not a correspondent",
             "drop_not_a_correspondent",
             CARE_OF_1,
-            to(Ipv4Addr::new(198, 51, 100, 8)),
+            to(Ipv4Addr::new(198, 51, 100, 9)),
         ),
         (
             "multicast",
@@ -130,11 +112,37 @@ fn a_home_agent_believes_nothing() {
             CARE_OF_1,
             encapsulated(HOME, CORRESPONDENT, &good),
         ),
+        ("GRE", "drop_nested_tunnel", CARE_OF_1, of_protocol(47)),
         (
-            "GRE",
+            "IPv6 in IPv4",
             "drop_nested_tunnel",
             CARE_OF_1,
-            packet(|header| header.protocol = IpNumber(47), &[0; 8]),
+            of_protocol(41),
+        ),
+        (
+            "minimal encapsulation",
+            "drop_nested_tunnel",
+            CARE_OF_1,
+            of_protocol(55),
+        ),
+        ("Ethernet", "drop_nested_tunnel", CARE_OF_1, of_protocol(97)),
+        (
+            "a tunnel to ourselves",
+            "drop_nested_tunnel",
+            CARE_OF_1,
+            encapsulated(HOME, AGENT, &good),
+        ),
+        (
+            "our address that only a prefix holds",
+            "drop_not_a_correspondent",
+            CARE_OF_1,
+            to(Ipv4Addr::new(198, 51, 100, 1)),
+        ),
+        (
+            "the broadcast address of a network of ours",
+            "drop_not_a_correspondent",
+            CARE_OF_1,
+            to(Ipv4Addr::new(198, 51, 100, 255)),
         ),
         (
             "signalling",
@@ -142,36 +150,39 @@ fn a_home_agent_believes_nothing() {
             CARE_OF_1,
             datagram(HOME, AGENT, 434),
         ),
+        (
+            "signalling at the port of IPv6",
+            "drop_signalling_in_tunnel",
+            CARE_OF_1,
+            datagram(HOME, AGENT, 4191),
+        ),
+        (
+            "a Mobility Header",
+            "drop_signalling_in_tunnel",
+            CARE_OF_1,
+            {
+                let change = |header: &mut Ipv4Header| header.protocol = IpNumber(135);
+                ipv4_packets::packet(HOME, AGENT, change, &[0; 16])
+            },
+        ),
         ("a source route", "drop_source_route", CARE_OF_1, routed),
         (
             "a tiny fragment",
             "drop_fragment_hides_header",
             CARE_OF_1,
-            {
-                let change = |header: &mut Ipv4Header| {
-                    header.more_fragments = true;
-                    header.protocol = IpNumber::TCP;
-                };
-                packet(change, &[0; 8])
-            },
+            fragment(6, 0, true, &[0; 8]),
         ),
         (
             "an overlapping fragment",
             "drop_fragment_hides_header",
             CARE_OF_1,
-            {
-                let change = |header: &mut Ipv4Header| {
-                    header.fragment_offset = 1.try_into().expect("an offset");
-                    header.protocol = IpNumber::TCP;
-                };
-                packet(change, &[0; 8])
-            },
+            fragment(6, 1, false, &[0; 8]),
         ),
         (
             "an overlong fragment",
             "drop_fragment_hides_header",
             CARE_OF_1,
-            fragment(8191, false, &[0; 64]),
+            fragment(17, 8191, false, &[0; 64]),
         ),
         ("a truncated packet", "drop_malformed", CARE_OF_1, truncated),
         (
@@ -189,6 +200,7 @@ fn a_home_agent_believes_nothing() {
         ("nothing", "drop_malformed", CARE_OF_1, Vec::new()),
         ("IPv6", "drop_malformed", CARE_OF_1, vec![0x60; 60]),
     ];
+    let number = cases.len();
     for (what, counter, outer_source, inner) in cases {
         let counted_before = counted(&home_agent);
         let value = count(&home_agent, counter);
@@ -205,7 +217,12 @@ fn a_home_agent_believes_nothing() {
         .filter(|(name, _)| name.starts_with("drop_"))
         .map(|(_, n)| n)
         .sum();
-    assert_eq!(total, 20, "each once: {:?}", counted(&home_agent));
+    assert_eq!(
+        total,
+        number as u64,
+        "each once: {:?}",
+        counted(&home_agent)
+    );
     assert_eq!(
         home_agent
             .traffic(HOME.into())
@@ -369,7 +386,15 @@ fn only_correspondents_reach_a_mobile_node() {
     let (home_agent, mobile_node) = lab.bound();
     lab.cn.sh("ip addr add 198.51.100.8/24 dev eth0");
     lab.cn.sh("! ping -c 1 -W 1 -I 198.51.100.8 10.128.0.5");
-    settles(&home_agent, &[("drop_not_a_correspondent", 1)]);
+    lab.cn.forge(encapsulated(
+        CORRESPONDENT,
+        HOME,
+        &datagram(STRANGER, HOME, 9),
+    ));
+    settles(
+        &home_agent,
+        &[("drop_not_a_correspondent", 1), ("drop_nested_tunnel", 1)],
+    );
     assert_eq!(
         mobile_node
             .traffic(HOME.into())
@@ -404,6 +429,29 @@ fn a_mobile_node_learns_that_a_destination_is_prohibited() {
         &home_agent,
         &[("drop_not_a_correspondent", 1), ("icmp_errors_sent", 1)],
     );
+}
+
+#[test]
+fn forbidden_destinations_are_answered_rarely() {
+    const MANY: u64 = 2_000;
+    if !possible() {
+        return;
+    }
+    let lab = Lab::new();
+    let (home_agent, _mobile_node) = lab.bound();
+    let begin = std::time::Instant::now();
+    let forbidden = datagram(HOME, Ipv4Addr::new(198, 51, 100, 9), 9);
+    for _ in 0..MANY {
+        lab.router.forge(encapsulated(CARE_OF_1, AGENT, &forbidden));
+    }
+    eventually("each is counted", || {
+        count(&home_agent, "drop_not_a_correspondent") == MANY
+    });
+    let [sent, withheld] =
+        ["icmp_errors_sent", "icmp_errors_withheld"].map(|name| count(&home_agent, name));
+    assert_eq!(sent + withheld, MANY);
+    let most = 50 + 200 * (begin.elapsed().as_millis() as u64 / 1000 + 1);
+    assert!((50..=most).contains(&sent), "{sent}, at most {most}");
 }
 
 #[test]

@@ -39,10 +39,13 @@ fn a_home_agent_believes_nothing() {
     let mut other = tunnel(AGENT_6, CARE_OF_2_6);
     other.home_address = OTHER_HOME.into();
     home_agent.apply(&install(other)).expect("install");
-    // A correspondent on the home agent's own host.
+    // A correspondent on the home agent's own host, and a prefix around its other address.
     let mut with_itself = tunnel(AGENT_6, CARE_OF_1_6);
-    let correspondents = [CORRESPONDENT_6, AGENT_6].map(|address| IpAddr::V6(address).into());
-    with_itself.correspondents = correspondents.into_iter().collect();
+    let correspondents = ["2001:db8:c::7/128", "2001:db8:f::1/128", "2001:db8:c::/126"];
+    with_itself.correspondents = correspondents
+        .iter()
+        .map(|prefix| prefix.parse().expect("a prefix"))
+        .collect();
     home_agent.apply(&install(with_itself)).expect("install");
 
     let good = datagram(HOME_6, CORRESPONDENT_6, 9, 16);
@@ -133,6 +136,30 @@ fn a_home_agent_believes_nothing() {
             "drop_signalling_in_tunnel",
             CARE_OF_1_6,
             datagram(HOME_6, AGENT_6, 4191, 16),
+        ),
+        (
+            "signalling at the port of IPv4",
+            "drop_signalling_in_tunnel",
+            CARE_OF_1_6,
+            datagram(HOME_6, AGENT_6, 434, 16),
+        ),
+        (
+            "a tunnel to ourselves",
+            "drop_nested_tunnel",
+            CARE_OF_1_6,
+            wrapped(HOME_6, AGENT_6, &good),
+        ),
+        (
+            "GRE",
+            "drop_nested_tunnel",
+            CARE_OF_1_6,
+            packet(HOME_6, CORRESPONDENT_6, 47, &[0; 8]),
+        ),
+        (
+            "our address that only a prefix holds",
+            "drop_not_a_correspondent",
+            CARE_OF_1_6,
+            to("2001:db8:c::1"),
         ),
         (
             "a routing header",

@@ -12,7 +12,7 @@ use super::elements::{Element, Elements, Set};
 use super::program::{
     Header, Hook, Meta, Part, Program, RangeSet, Register, Step, Verdict, remove_table,
 };
-use crate::Error;
+use crate::{Error, TUNNELS};
 
 const TABLE: &str = "mn-agent";
 
@@ -22,9 +22,6 @@ const COUNTERS: [&str; 3] = [
     "drop_nested_tunnel",
     "drop_source_route",
 ];
-
-/// IP-in-IP, IPv6-in-IP, GRE and minimal encapsulation: whatever is inside would escape the filter.
-const TUNNELS: [u8; 4] = [4, 41, 47, 55];
 
 /// The routing header of IPv6, and where in it the segments left are.
 const ROUTING_HEADER: u8 = 43;

@@ -2,6 +2,7 @@
 //! of bindings: a packet's outer source gives it a mark (`care_of4`, `care_of6`), the mark survives the
 //! unwrapping, and mark and inner source together must be known (`bindings4`, `bindings6`).
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use mobility_protocol::Family;
 
 use super::elements::Set;
+use crate::TUNNELS;
 use crate::nft::{self, Purpose};
 
 /// The table, of family `inet`.
@@ -210,6 +212,7 @@ impl Served {
 	set recent{n} {{ typeof {ip} daddr . meta hour; size {MOST_RECENT}; flags dynamic,timeout; timeout {seconds}s; }}
 	set unproven{n} {{ type {kind}; }}
 	set correspondents{n} {{ type {kind}; flags interval; }}
+	set named{n} {{ type {kind}; }}
 "
         )
     }
@@ -237,22 +240,13 @@ impl Served {
             device, address, ..
         } = self;
         let (n, ip, ..) = self.words();
-        let guarded = format!("		iifname \"{device}\" {ip} daddr {address}");
-        let signalling: &[&str] = match self.family() {
-            Family::Ipv4 => &["udp dport 434"],
-            Family::Ipv6 => &["udp dport 4191", "meta l4proto 135"],
-        };
-        let signalling: String = signalling
-            .iter()
-            .map(|what| format!("{guarded} {what} counter name drop_signalling_in_tunnel drop\n"))
-            .collect();
         let tunnelled = match self.family() {
             Family::Ipv4 => "ip protocol 4",
             // Behind extension headers, too.
             Family::Ipv6 => "meta l4proto 41",
         };
         format!(
-            "{signalling}		iifname \"{device}\" goto to_a_peer{n}
+            "		iifname \"{device}\" goto to_this_host{n}
 		{ip} daddr {address} {tunnelled} goto outer{n}
 "
         )
@@ -300,23 +294,32 @@ impl Served {
                 "destination-unreachable, packet-too-big, time-exceeded, parameter-problem",
             ),
         };
+        let tunnels = list(TUNNELS.iter().map(ToString::to_string));
         format!(
             "	chain outer{n} {{
 		meta mark set {ip} saddr map @care_of{n} accept
 		counter name drop_wrong_outer_source drop
 	}}
 	chain out_of_tunnel{n} {{
-		meta mark . {ip} saddr @bindings{n} goto bound{n}
-		counter name drop_wrong_inner_source drop
+		meta mark . {ip} saddr != @bindings{n} counter name drop_wrong_inner_source drop
+		meta mark set 0
+		jump bound{n}
+		meta l4proto {tunnels} counter name drop_nested_tunnel drop
 	}}
-{bound}	chain to_a_peer{n} {{
+{bound}	chain to_this_host{n} {{
+		{ip} daddr != @named{n} goto prohibited
+		udp dport {{ 434, 4191 }} counter name drop_signalling_in_tunnel drop
+		meta l4proto 135 counter name drop_signalling_in_tunnel drop
+		goto to_a_peer{n}
+	}}
+	chain to_a_peer{n} {{
 		{ip} daddr != @correspondents{n} goto prohibited
 		{ip} saddr @received{n}
 	}}
 	chain into_tunnel{n} {{
 		{icmp} type {{ {errors} }} jump errors{n}
 		{ip} saddr != @correspondents{n} counter name drop_not_a_correspondent drop
-		meta l4proto {{ 4, 41, 47, 55 }} counter name drop_nested_tunnel drop
+		meta l4proto {tunnels} counter name drop_nested_tunnel drop
 		tcp flags syn tcp option maxseg size set rt mtu
 		goto admitted{n}
 	}}
@@ -339,8 +342,20 @@ impl Served {
         let (n, ..) = self.words();
         let own = prefixes(self.family(), correspondents);
         let mut rules = format!(
-            "flush set inet {TABLE} correspondents{n}\nflush chain inet {TABLE} reports{n}\n"
+            "flush set inet {TABLE} correspondents{n}\nflush set inet {TABLE} named{n}\n\
+             flush chain inet {TABLE} reports{n}\n"
         );
+        let named: BTreeSet<IpAddr> = correspondents
+            .iter()
+            .filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len())
+            .map(IpNet::addr)
+            .filter(|address| Family::of(*address) == self.family())
+            .collect();
+        if !named.is_empty() {
+            let named = list(named.iter().map(ToString::to_string));
+            // Writing to a string can't fail.
+            let _ = writeln!(rules, "add element inet {TABLE} named{n} {named}");
+        }
         if !own.is_empty() {
             let elements = list(own.iter().map(ToString::to_string));
             let quoted = list(own.iter().map(range));
@@ -362,13 +377,11 @@ impl Served {
 
 /// What comes out of a tunnel from where it may: what its headers must not hold.
 const BOUND_4: &str = "	chain bound4 {
-		meta mark set 0
 		ip option lsrr exists counter name drop_source_route drop
 		ip option ssrr exists counter name drop_source_route drop
 		ip frag-off & 0x1fff 1 counter name drop_fragment_hides_header drop
 		ip frag-off & 0x3fff 0x2000 ip length < 36 counter name drop_fragment_hides_header drop
 		ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } counter name drop_forbidden_destination drop
-		ip protocol { 4, 41, 47, 55 } counter name drop_nested_tunnel drop
 	}
 ";
 
@@ -377,14 +390,12 @@ const BOUND_4: &str = "	chain bound4 {
 /// them, where it would see the first of two only. A transport header is there if its last octet that
 /// matters can be read; where the headers end before it, the transport protocol is not known.
 const BOUND_6: &str = "	chain bound6 {
-		meta mark set 0
 		exthdr rt exists counter name drop_source_route drop
 		dst hdrlength >= 2 counter name drop_source_route drop
 		dst nexthdr { 0, 43, 44, 51, 60 } counter name drop_source_route drop
 		frag frag-off 1 counter name drop_fragment_hides_header drop
 		frag frag-off 0 frag more-fragments 1 jump first_fragment6
 		ip6 daddr { ::/128, ::1/128, ::ffff:0:0/96, fe80::/10, ff00::/8 } counter name drop_forbidden_destination drop
-		meta l4proto { 4, 41, 47, 55 } counter name drop_nested_tunnel drop
 		meta l4proto != 255 return
 		frag frag-off > 0 return
 		counter name drop_malformed drop

@@ -10,6 +10,7 @@ use super::ip::{Ip, is_forbidden, tunnel_protocol, version};
 use super::offload::{self, Cut, VirtioHeader};
 use super::table::Entry;
 use super::{Role, Shared, least_path, mss};
+use crate::TUNNELS;
 
 /// A path that was found too small is asked again after this many milliseconds.
 const PATH_RECHECK: u64 = 10_000;
@@ -82,11 +83,14 @@ pub(super) fn admit(
     let reports_theirs = || {
         shared.role == Role::HomeAgent
             && quoted.is_some_and(|quoted| {
-                quoted.source == home && tunnel.is_correspondent(quoted.destination)
+                quoted.source == home && tunnel.correspondents.has(quoted.destination)
             })
     };
-    if !tunnel.is_correspondent(peer) && !reports_theirs() {
+    if !tunnel.correspondents.has(peer) && !reports_theirs() {
         return Err((Refusal::silent(Counter::NotACorrespondent), Some(ip)));
+    }
+    if shared.role == Role::HomeAgent && TUNNELS.contains(&ip.protocol) {
+        return Err((Refusal::silent(Counter::NestedTunnel), Some(ip)));
     }
     if header.merged.is_none() {
         if header.finish_checksum(packet).is_none() {

@@ -15,9 +15,10 @@ use super::icmp::{self, Allowance, Complaint};
 use super::inspection::{self, Arrival, Refusal};
 use super::ip::{Ip, TCP, UDP};
 use super::offload::{Cut, Merged, VirtioHeader};
+use super::peers::Own;
 use super::socket::{ReceiveHeaders, Received, Receiver};
 use super::table::Entry;
-use super::{Shared, mss};
+use super::{Role, Shared, mss};
 
 /// Packets received by one call.
 const BATCH: usize = 64;
@@ -31,6 +32,9 @@ const STRIDE: usize = SLOT + 2048;
 /// Errors about our packets that are read at one time; the rest waits for the next round.
 const ERRORS: usize = 64;
 
+/// The addresses of this host are asked for again after this many milliseconds.
+const OWN_RECHECK: u64 = 1_000;
+
 /// The thread's state.
 pub(super) struct Downlink {
     shared: Arc<Shared>,
@@ -40,6 +44,9 @@ pub(super) struct Downlink {
     received: [Received; BATCH],
     deliveries: Vec<Delivery>,
     groups: Vec<Group>,
+    own: Own,
+    /// When `own` was asked for, as the tunnels' states count time.
+    asked: Option<u64>,
     allowance: Allowance,
     identification: u16,
 }
@@ -47,15 +54,17 @@ pub(super) struct Downlink {
 impl Downlink {
     pub(super) fn new(shared: Arc<Shared>, receiver: Receiver) -> Self {
         Self {
-            shared,
             memory: vec![0; BATCH * STRIDE],
             headers: receiver.headers(BATCH),
             receiver,
             received: [Received::default(); BATCH],
             deliveries: Vec::with_capacity(BATCH),
             groups: Vec::with_capacity(BATCH),
+            own: Own::new(&shared.local),
+            asked: None,
             allowance: Allowance::new(Instant::now()),
             identification: 0,
+            shared,
         }
     }
 
@@ -112,17 +121,24 @@ impl Downlink {
             memory,
             received,
             deliveries,
+            own,
+            asked,
             allowance,
             identification,
             ..
         } = self;
         let now = shared.table.now();
+        let is_recent = |asked| now.saturating_sub(asked) < OWN_RECHECK;
+        if shared.role == Role::HomeAgent && !asked.is_some_and(is_recent) {
+            *asked = Some(now);
+            own.refresh(&shared.local);
+        }
         let tunnels = shared.table.read();
         let mut known: Option<Arc<Entry>> = None;
         deliveries.clear();
         for (slot, received) in received.iter().enumerate().take(count) {
             let datagram = &mut memory[slot * STRIDE..slot * STRIDE + received.length.min(SLOT)];
-            match inspection::inspect(shared, &tunnels, &mut known, received, datagram) {
+            match inspection::inspect(shared, &tunnels, own, &mut known, received, datagram) {
                 Ok(arrival) => {
                     if let Some(delivery) = prepare(shared, &arrival, datagram, slot, now) {
                         deliveries.push(delivery);

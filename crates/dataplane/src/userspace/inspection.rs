@@ -13,9 +13,11 @@ use super::counters::Counter;
 use super::icmp;
 use super::ip::{Ip, TCP, UDP, decapsulated_class, is_forbidden};
 use super::ipv6;
+use super::peers::Own;
 use super::socket::Received;
 use super::table::{Entry, Tunnels};
 use super::{Role, Shared};
+use crate::TUNNELS;
 
 /// A packet that may go to the device.
 pub(super) struct Arrival {
@@ -45,25 +47,23 @@ impl From<Counter> for Refusal {
     }
 }
 
-/// The port of signalling (RFC 5944, section 3).
-const SIGNALLING: u16 = 434;
-
-/// Signalling of IPv6: Mobility Headers (RFC 6275, section 6.1), or the same over UDP (RFC 5555,
-/// section 4.3).
+/// Signalling over UDP: of IPv4 (RFC 5944, section 3) and of IPv6 (RFC 5555, section 4.3); and by the
+/// Mobility Header (RFC 6275, section 6.1).
+const SIGNALLING_PORTS: [u16; 2] = [434, 4191];
 const MOBILITY_HEADER: u8 = 135;
-const SIGNALLING_6: u16 = 4191;
 
 /// Octets of a transport header that no second fragment may bring: up to TCP's flags (RFC 1858,
 /// section 3).
 const LEAST_FIRST_FRAGMENT: usize = 16;
 
 /// Judges one datagram of a tunnel's protocol as it was received. `known` is the tunnel of the one
-/// before.
+/// before, `own` what this host receives itself.
 ///
 /// The inner ECN field is brought up to date on the way (RFC 6040).
 pub(super) fn inspect(
     shared: &Shared,
     tunnels: &Tunnels,
+    own: &Own,
     known: &mut Option<Arc<Entry>>,
     received: &Received,
     datagram: &mut [u8],
@@ -96,7 +96,7 @@ pub(super) fn inspect(
         *known = Some(Arc::clone(&entry));
     }
 
-    inspect_inner(shared, &entry, &ip, packet, start)?;
+    inspect_inner(shared.role, own, &entry, &ip, packet, start)?;
     let class = decapsulated_class(outer.traffic_class, ip.traffic_class)
         .ok_or(Counter::CongestionMarked)?;
     let ip = Ip {
@@ -163,7 +163,8 @@ fn stranger(role: Role, tunnels: &Tunnels, outer_source: IpAddr) -> Counter {
 
 /// The checks of the inner packet, once it is clear whose it is.
 fn inspect_inner(
-    shared: &Shared,
+    role: Role,
+    own: &Own,
     entry: &Arc<Entry>,
     ip: &Ip,
     packet: &[u8],
@@ -175,22 +176,23 @@ fn inspect_inner(
     if hides_header(ip) {
         return Err(Counter::FragmentHidesHeader.into());
     }
-    match shared.role {
+    match role {
         Role::HomeAgent => {
             if is_forbidden(ip.destination) {
                 return Err(Counter::ForbiddenDestination.into());
             }
-            if is_tunnel(ip.protocol) {
+            if TUNNELS.contains(&ip.protocol) {
                 return Err(Counter::NestedTunnel.into());
             }
-            if !entry.is_correspondent(ip.destination) {
+            let (correspondents, ours) = (&entry.correspondents, own.has(ip.destination));
+            if !correspondents.has(ip.destination) || ours && !correspondents.name(ip.destination) {
                 let prohibited = Some(((*ip, start), Arc::clone(entry)));
                 return Err(Refusal {
                     counter: Counter::NotACorrespondent,
                     prohibited,
                 });
             }
-            if shared.is_local(ip.destination) && is_signalling(ip, packet) {
+            if ours && is_signalling(ip, packet) {
                 return Err(Counter::SignallingInTunnel.into());
             }
         }
@@ -198,13 +200,13 @@ fn inspect_inner(
             // Routers on the way may report about our own packets, and nothing else.
             let reports_ours =
                 || icmp::quoted(ip, packet).is_some_and(|quoted| quoted.source == entry.home);
-            if !entry.is_correspondent(ip.source) && !reports_ours() {
+            if !entry.correspondents.has(ip.source) && !reports_ours() {
                 return Err(Counter::NotACorrespondent.into());
             }
             if is_forbidden(ip.source) {
                 return Err(Counter::ForbiddenDestination.into());
             }
-            if is_tunnel(ip.protocol) {
+            if TUNNELS.contains(&ip.protocol) {
                 return Err(Counter::NestedTunnel.into());
             }
         }
@@ -212,18 +214,10 @@ fn inspect_inner(
     Ok(())
 }
 
-/// IPv4 and IPv6 in IP, GRE and minimal encapsulation: whatever is inside would escape inspection.
-fn is_tunnel(protocol: u8) -> bool {
-    matches!(protocol, 4 | 41 | 47 | 55)
-}
-
 fn is_signalling(ip: &Ip, packet: &[u8]) -> bool {
     let port = get(packet, ip.header + 2).map(u16::from_be_bytes);
-    let datagram_to = |signalling| ip.protocol == UDP && ip.offset == 0 && port == Some(signalling);
-    match ip.family() {
-        Family::Ipv4 => datagram_to(SIGNALLING),
-        Family::Ipv6 => ip.protocol == MOBILITY_HEADER || datagram_to(SIGNALLING_6),
-    }
+    let to_our_ports = || port.is_some_and(|port| SIGNALLING_PORTS.contains(&port));
+    ip.protocol == MOBILITY_HEADER || ip.protocol == UDP && ip.offset == 0 && to_our_ports()
 }
 
 /// RFC 1858, RFC 7112: a first fragment that ends before the transport header does, or a later one

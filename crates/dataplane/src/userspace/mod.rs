@@ -29,6 +29,7 @@ mod ipv6;
 mod mss;
 mod offload;
 mod ownership;
+mod peers;
 mod shared;
 mod socket;
 mod table;

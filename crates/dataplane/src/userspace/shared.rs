@@ -1,7 +1,6 @@
 //! What both threads use.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
@@ -99,11 +98,6 @@ impl Shared {
     /// The MTU of the device for packets of this family.
     pub(super) fn device_mtu(&self, family: Family) -> u16 {
         device::mtu(self.mtu, family)
-    }
-
-    /// Whether this is the address tunnelled packets are received on.
-    pub(super) fn is_local(&self, address: IpAddr) -> bool {
-        self.local.of(Family::of(address)) == Some(address)
     }
 
     /// Asks the kernel what the path of a tunnel carries. While it knows no way, the path is believed

@@ -11,6 +11,7 @@ use mobility_protocol::{HomeAddress, Tunnel};
 
 use super::credit::Allowance;
 use super::ip::Ends;
+use super::peers::Peers;
 use super::socket::Way;
 use super::{Error, Traffic};
 
@@ -29,7 +30,7 @@ pub(super) struct Tunnels {
     /// Every (remote, home address), former remotes included.
     by_remote: BTreeSet<(IpAddr, IpAddr)>,
     /// The list of the last install: on a home agent all tunnels share one.
-    ranges: Option<Known>,
+    peers: Option<Known>,
 }
 
 /// One tunnel. Fixed once built; what changes with each packet is in `state`, which a tunnel
@@ -41,16 +42,13 @@ pub(super) struct Entry {
     pub(super) ends: Ends,
     pub(super) former_remote: Option<IpAddr>,
     pub(super) interface: Option<u32>,
-    correspondents: Arc<[Range]>,
+    pub(super) correspondents: Arc<Peers>,
     allowance: Allowance,
     pub(super) state: Arc<State>,
 }
 
-/// First and last address. No address of one family lies between two of the other.
-type Range = (IpAddr, IpAddr);
-
 /// A list of prefixes, and what it was turned into.
-type Known = (Arc<[IpNet]>, Arc<[Range]>);
+type Known = (Arc<[IpNet]>, Arc<Peers>);
 
 /// What is learnt about a tunnel while it carries packets.
 #[derive(Debug, Default)]
@@ -100,7 +98,7 @@ impl Table {
         let interface = tunnel.endpoints.interface;
 
         let mut tunnels = self.tunnels.write().unwrap_or_else(PoisonError::into_inner);
-        let correspondents = tunnels.ranges(&tunnel.correspondents);
+        let correspondents = tunnels.peers(&tunnel.correspondents);
         let reachability = tunnel.reachability;
         let (allowance, state) = match tunnels.take(home) {
             None => (Allowance::first(reachability), Arc::default()),
@@ -178,15 +176,15 @@ impl Tunnels {
         Some(old)
     }
 
-    fn ranges(&mut self, correspondents: &Arc<[IpNet]>) -> Arc<[Range]> {
-        if let Some((known, ranges)) = &self.ranges
+    fn peers(&mut self, correspondents: &Arc<[IpNet]>) -> Arc<Peers> {
+        if let Some((known, peers)) = &self.peers
             && (Arc::ptr_eq(known, correspondents) || known == correspondents)
         {
-            return Arc::clone(ranges);
+            return Arc::clone(peers);
         }
-        let ranges = merged(correspondents);
-        self.ranges = Some((Arc::clone(correspondents), Arc::clone(&ranges)));
-        ranges
+        let peers = Arc::new(Peers::new(correspondents));
+        self.peers = Some((Arc::clone(correspondents), Arc::clone(&peers)));
+        peers
     }
 }
 
@@ -197,17 +195,6 @@ impl Entry {
             local: self.ends.local(),
             interface: self.interface,
         }
-    }
-
-    /// Whether packets may come from and go to this inner peer.
-    pub(super) fn is_correspondent(&self, peer: IpAddr) -> bool {
-        let after = self
-            .correspondents
-            .partition_point(|(first, _)| *first <= peer);
-        after
-            .checked_sub(1)
-            .and_then(|at| self.correspondents.get(at))
-            .is_some_and(|(_, last)| peer <= *last)
     }
 
     /// Whether so many octets of inner packets may go to the other end. They count as gone then.
@@ -275,23 +262,6 @@ impl State {
     }
 }
 
-/// The prefixes as disjoint ranges in order.
-fn merged(prefixes: &[IpNet]) -> Arc<[Range]> {
-    let mut ranges: Vec<Range> = prefixes
-        .iter()
-        .map(|prefix| (prefix.network(), prefix.broadcast()))
-        .collect();
-    ranges.sort_unstable();
-    ranges.dedup_by(|next, kept| {
-        let overlap = next.0 <= kept.1;
-        if overlap {
-            kept.1 = kept.1.max(next.1);
-        }
-        overlap
-    });
-    ranges.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,42 +326,6 @@ mod tests {
         table.remove(address("10.128.0.1").into());
         assert_eq!(table.read().of_remote(address("203.0.113.1")).count(), 0);
         assert_eq!(table.traffic(address("10.128.0.1").into()), None);
-    }
-
-    #[test]
-    fn correspondents_are_matched_by_prefix() {
-        let table = Table::new();
-        let prefixes = [
-            "198.51.100.0/24",
-            "198.51.100.7/32",
-            "203.0.113.9/32",
-            "2001:db8::/32",
-            "10.0.0.0/8",
-        ];
-        table
-            .install(&tunnel("192.0.2.9", None, &prefixes))
-            .unwrap();
-        let entry = Arc::clone(table.read().get(address("10.128.0.1")).unwrap());
-        for (peer, expected) in [
-            ("198.51.100.0", true),
-            ("198.51.100.255", true),
-            ("198.51.101.0", false),
-            ("198.51.99.255", false),
-            ("203.0.113.9", true),
-            ("203.0.113.10", false),
-            ("9.255.255.255", false),
-            ("10.255.255.255", true),
-            ("255.255.255.255", false),
-            ("2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", false),
-            ("2001:db8::", true),
-            ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", true),
-            ("2001:db9::", false),
-            ("::", false),
-            ("::c633:6407", false),
-            ("::ffff:198.51.100.7", false),
-        ] {
-            assert_eq!(entry.is_correspondent(address(peer)), expected, "{peer}");
-        }
     }
 
     #[test]

@@ -80,6 +80,26 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
                 datagram(home, agent, 4191, 16),
             ),
             (
+                "signalling at the port of IPv4",
+                "drop_signalling_in_tunnel",
+                datagram(home, agent, 434, 16),
+            ),
+            (
+                "a tunnel to ourselves",
+                "drop_nested_tunnel",
+                wrapped(home, agent, &good),
+            ),
+            (
+                "GRE",
+                "drop_nested_tunnel",
+                packet(home, server, 47, &[0; 8]),
+            ),
+            (
+                "our address that only a prefix holds",
+                "drop_not_a_correspondent",
+                to("2001:db8:c::1"),
+            ),
+            (
                 "a routing header",
                 "drop_source_route",
                 behind(43, &[UDP, 0, 4, 1, 0, 0, 0, 0], &good),

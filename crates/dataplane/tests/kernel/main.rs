@@ -10,6 +10,7 @@
 
 mod choice;
 mod credit;
+mod forged;
 mod home_agent;
 mod ipv6;
 mod mobile_node;
@@ -17,6 +18,8 @@ mod mobile_node_ipv6;
 mod site;
 mod world;
 
+#[path = "../ipv4_packets/mod.rs"]
+mod ipv4_packets;
 #[path = "../ipv6_packets/mod.rs"]
 mod ipv6_packets;
 #[path = "../netlink/namespace.rs"]

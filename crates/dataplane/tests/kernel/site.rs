@@ -346,28 +346,32 @@ impl Site {
     }
 }
 
-/// Sends an IPv6 packet from this host as it is, whatever it claims to be, where its destination
-/// leads.
+/// Sends a packet from this host as it is, whatever it claims to be, where its destination leads.
 pub(crate) fn forge(host: &Peer, packet: Vec<u8>) {
     host.run(move || {
-        let destination: [u8; 16] = packet[24..40].try_into().unwrap();
-        let raw = socket2::Socket::new(
-            socket2::Domain::IPV6,
-            socket2::Type::RAW,
-            Some(255.into()), // IPPROTO_RAW: the header is ours.
-        )
-        .unwrap();
-        let destination = SocketAddr::new(IpAddr::from(destination), 0);
-        raw.send_to(&packet, &destination.into()).unwrap();
+        let (domain, destination) = if packet[0] >> 4 == 6 {
+            let destination: [u8; 16] = packet[24..40].try_into().unwrap();
+            (socket2::Domain::IPV6, IpAddr::from(destination))
+        } else {
+            let destination: [u8; 4] = packet[16..20].try_into().unwrap();
+            (socket2::Domain::IPV4, IpAddr::from(destination))
+        };
+        let header_is_ours = Some(255.into()); // IPPROTO_RAW
+        let raw = socket2::Socket::new(domain, socket2::Type::RAW, header_is_ours).unwrap();
+        raw.send_to(&packet, &SocketAddr::new(destination, 0).into())
+            .unwrap();
     });
 }
 
-/// In both families: the server, and the home agent's own host.
+/// In both families: the server, and the home agent's own host; prefixes around its other address and
+/// a broadcast address.
 pub(crate) fn correspondents() -> Arc<[IpNet]> {
+    let around = ["198.51.100.0/30", "198.51.100.252/30", "2001:db8:c::/126"];
     [IPV4, IPV6]
         .iter()
         .flat_map(|world| [world.server, world.agent])
         .map(IpNet::from)
+        .chain(around.iter().map(|prefix| prefix.parse().unwrap()))
         .collect()
 }
 

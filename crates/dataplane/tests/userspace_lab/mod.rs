@@ -22,6 +22,9 @@
     reason = "a lab that fails fails the test"
 )]
 
+#[path = "../ipv4_packets/mod.rs"]
+pub(crate) mod ipv4_packets;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -30,6 +33,8 @@ use std::time::{Duration, Instant};
 
 use dataplane::Addresses;
 use dataplane::userspace::{Backend, Role, UserspaceConfig};
+#[allow(unused_imports, reason = "each user needs a part of it")]
+pub(crate) use ipv4_packets::{datagram, encapsulated};
 use mobility_protocol::{
     DataplaneChange, Encapsulation, Family, Reachability, Tunnel, TunnelEndpoints,
 };
@@ -444,27 +449,6 @@ pub(crate) fn count(backend: &Backend, name: &str) -> u64 {
         .find(|(known, _)| *known == name)
         .unwrap_or_else(|| panic!("no counter {name}"))
         .1
-}
-
-/// An IPv4 packet around another.
-pub(crate) fn encapsulated(source: Ipv4Addr, destination: Ipv4Addr, inner: &[u8]) -> Vec<u8> {
-    let protocol = etherparse::IpNumber::IPV4;
-    let payload = u16::try_from(inner.len()).expect("a packet");
-    let mut header =
-        etherparse::Ipv4Header::new(payload, 64, protocol, source.octets(), destination.octets())
-            .expect("a header");
-    header.dont_fragment = false;
-    header.header_checksum = header.calc_header_checksum();
-    [header.to_bytes().as_slice(), inner].concat()
-}
-
-/// A UDP datagram.
-pub(crate) fn datagram(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Vec<u8> {
-    let mut packet = Vec::new();
-    let builder =
-        etherparse::PacketBuilder::ipv4(source.octets(), destination.octets(), 60).udp(4000, port);
-    builder.write(&mut packet, b"rubbish").expect("a packet");
-    packet
 }
 
 impl Namespace {

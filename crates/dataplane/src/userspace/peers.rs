@@ -1,0 +1,164 @@
+//! Whom the packets of a tunnel may come from and go to, and what of it is this host itself.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use nix::sys::socket::SockaddrStorage;
+
+use crate::Addresses;
+
+/// The correspondents of a tunnel.
+#[derive(Debug)]
+pub(super) struct Peers {
+    /// Disjoint and in order.
+    ranges: Box<[Range]>,
+    /// Those that are named by themselves, in order.
+    hosts: Box<[IpAddr]>,
+}
+
+/// First and last address. No address of one family lies between two of the other.
+type Range = (IpAddr, IpAddr);
+
+impl Peers {
+    pub(super) fn new(prefixes: &[IpNet]) -> Self {
+        let mut hosts: Vec<IpAddr> = prefixes
+            .iter()
+            .filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len())
+            .map(IpNet::addr)
+            .collect();
+        hosts.sort_unstable();
+        Self {
+            ranges: merged(prefixes),
+            hosts: hosts.into(),
+        }
+    }
+
+    /// Whether this is one of them.
+    pub(super) fn has(&self, peer: IpAddr) -> bool {
+        let after = self.ranges.partition_point(|(first, _)| *first <= peer);
+        after
+            .checked_sub(1)
+            .and_then(|at| self.ranges.get(at))
+            .is_some_and(|(_, last)| peer <= *last)
+    }
+
+    /// Whether this one is named by itself, and not only within a prefix.
+    pub(super) fn name(&self, peer: IpAddr) -> bool {
+        self.hosts.binary_search(&peer).is_ok()
+    }
+}
+
+/// The addresses at which this host receives packets, as of one moment: its own, and the broadcast
+/// addresses of its networks.
+#[derive(Debug)]
+pub(super) struct Own(BTreeSet<IpAddr>);
+
+impl Own {
+    /// Those that are known beforehand.
+    pub(super) fn new(addresses: &Addresses) -> Self {
+        Self(addresses.iter().collect())
+    }
+
+    /// Asks for those of the calling thread's network namespace; while the kernel does not tell, it is
+    /// as it was.
+    pub(super) fn refresh(&mut self, addresses: &Addresses) {
+        let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
+            return;
+        };
+        let found = interfaces.flat_map(|interface| {
+            let [address, mask, broadcast] =
+                [interface.address, interface.netmask, interface.broadcast]
+                    .map(|address| address.and_then(ip));
+            // The kernel takes the last address of a network for one of these without being told.
+            let last = match (address, mask) {
+                (Some(IpAddr::V4(address)), Some(IpAddr::V4(mask))) => {
+                    Some((address | !mask).into())
+                }
+                _ => None,
+            };
+            [address, broadcast, last].into_iter().flatten()
+        });
+        self.0 = found.chain(addresses.iter()).collect();
+    }
+
+    /// Whether it is among them.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+fn ip(address: SockaddrStorage) -> Option<IpAddr> {
+    let ipv4 = address.as_sockaddr_in().map(|address| address.ip().into());
+    ipv4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
+}
+
+fn merged(prefixes: &[IpNet]) -> Box<[Range]> {
+    let mut ranges: Vec<Range> = prefixes
+        .iter()
+        .map(|prefix| (prefix.network(), prefix.broadcast()))
+        .collect();
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, kept| {
+        let overlap = next.0 <= kept.1;
+        if overlap {
+            kept.1 = kept.1.max(next.1);
+        }
+        overlap
+    });
+    ranges.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correspondents_are_matched_by_prefix() {
+        let prefixes = [
+            "198.51.100.0/24",
+            "198.51.100.7/32",
+            "203.0.113.9/32",
+            "2001:db8::/32",
+            "10.0.0.0/8",
+        ];
+        let peers = Peers::new(&prefixes.map(|prefix| prefix.parse().unwrap()));
+        for (peer, expected, named) in [
+            ("198.51.100.0", true, false),
+            ("198.51.100.7", true, true),
+            ("198.51.100.255", true, false),
+            ("198.51.101.0", false, false),
+            ("198.51.99.255", false, false),
+            ("203.0.113.9", true, true),
+            ("203.0.113.10", false, false),
+            ("9.255.255.255", false, false),
+            ("10.255.255.255", true, false),
+            ("255.255.255.255", false, false),
+            ("2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", false, false),
+            ("2001:db8::", true, false),
+            ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", true, false),
+            ("2001:db9::", false, false),
+            ("::", false, false),
+            ("::c633:6407", false, false),
+            ("::ffff:198.51.100.7", false, false),
+        ] {
+            let address = peer.parse().unwrap();
+            assert_eq!(peers.has(address), expected, "{peer}");
+            assert_eq!(peers.name(address), named, "{peer}");
+        }
+    }
+
+    #[test]
+    fn our_own_addresses_are_found_beside_those_that_are_known() {
+        let known = Addresses::from(std::net::Ipv4Addr::new(192, 0, 2, 1));
+        let mut own = Own::new(&known);
+        own.refresh(&known);
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("192.0.2.1", true),
+            ("192.0.2.77", false),
+        ] {
+            assert_eq!(own.has(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+}
