@@ -129,8 +129,9 @@ fn sent(home_agent: &Backend, plan: Plan) -> u64 {
     traffic.bytes_out
 }
 
-/// Watches the stream for more than two seconds; then how many octets went in the last `long`.
-fn watch(home_agent: &Backend, plan: Plan, longs: [Duration; 2]) -> [u64; 2] {
+/// Watches the stream for more than two seconds; then how many octets had gone `long` before, or a bit
+/// longer, and how many went in the last `short`, or a bit shorter.
+fn watch(home_agent: &Backend, plan: Plan, long: Duration, short: Duration) -> (u64, u64) {
     let begin = Instant::now();
     let mut seen = Vec::new();
     while begin.elapsed() < Duration::from_millis(2_500) {
@@ -138,10 +139,12 @@ fn watch(home_agent: &Backend, plan: Plan, longs: [Duration; 2]) -> [u64; 2] {
         std::thread::sleep(Duration::from_millis(5));
     }
     let (end, last) = *seen.last().expect("looked");
-    longs.map(|long| {
-        let before = seen.iter().rev().find(|(at, _)| end - *at >= long);
-        last - before.expect("watched longer").1
-    })
+    let before = seen.iter().rev().find(|(at, _)| end - *at >= long);
+    let since = seen.iter().find(|(at, _)| end - *at <= short);
+    (
+        before.expect("watched longer").1,
+        last - since.expect("looked").1,
+    )
 }
 
 #[test]
@@ -163,11 +166,13 @@ fn moved_onto_a_victim(plan: Plan) {
 
     let mut before = 0;
     for round in 0..2 {
-        let longs = [Duration::from_millis(2_010), Duration::from_millis(1_700)];
-        let [most, least] = watch(&home_agent, plan, longs);
+        let (long, short) = (Duration::from_millis(2_010), Duration::from_millis(1_500));
+        let (start, least) = watch(&home_agent, plan, long, short);
+        let begin = Instant::now();
+        apply(&home_agent, plan, victims(plan)[0], Reachability::Unproven);
+        let most = sent(&home_agent, plan) - start;
         let dropped = count(&home_agent, "drop_no_credit");
         // To and fro, until everything is used up, and longer.
-        let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(3) {
             for victim in victims(plan) {
                 apply(&home_agent, plan, victim, Reachability::Unproven);
@@ -207,9 +212,9 @@ fn shows_up(plan: Plan) {
         .set_read_timeout(Some(Duration::from_secs(5)))
         .expect("timeout");
     let stream = Stream::start(&lab, plan);
-    let longs = [Duration::from_millis(500); 2];
+    let half = Duration::from_millis(500);
     for care_of in [1, 0] {
-        let [earned, _] = watch(&home_agent, plan, longs);
+        let (_, earned) = watch(&home_agent, plan, half, half);
         let moved = sent(&home_agent, plan);
         mobile_node
             .apply(&install(tunnel(plan.care_of[care_of], plan.agent)))

@@ -87,6 +87,9 @@ const FIXED: usize = 4;
 /// Octets of one message's elements: an attribute's length has 16 bits.
 const LIST: usize = 32 << 10;
 
+/// Elements asked for at once: each is answered by itself.
+const QUESTIONS: usize = 128;
+
 impl Element {
     /// An element of a set.
     pub(super) fn of(set: Set, key: Vec<u8>) -> Self {
@@ -172,6 +175,30 @@ impl Elements {
             Err(error) => Err(error),
             Ok(()) => Ok(present.pop().map(|present| present.count)),
         }
+    }
+
+    /// The octets that the counters of these elements of a set have seen, in their order. All must be
+    /// there.
+    ///
+    /// # Errors
+    /// [`Error::Netlink`], [`Error::Timeout`].
+    pub(super) fn octets(&mut self, set: Set, keys: &[Vec<u8>]) -> Result<Vec<u64>, Error> {
+        let mut octets = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(QUESTIONS) {
+            let mut question = self.question(NFT_MSG_GETSETELEM, set);
+            question.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
+                for key in keys {
+                    write(list, &Element::of(set, key.clone()));
+                }
+            });
+            let mut present = Vec::with_capacity(keys.len());
+            let attempt = "look up elements of the packet filter";
+            self.channel.get(attempt, question, |answer| {
+                read_elements(set, answer, &mut present);
+            })?;
+            octets.extend(present.iter().map(|present| present.count.bytes));
+        }
+        Ok(octets)
     }
 
     /// Whether the table is there.

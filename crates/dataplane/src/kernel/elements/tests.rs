@@ -210,7 +210,15 @@ fn many_elements_take_many_transactions_and_all_are_listed() {
         assert_eq!(listed(elements, IPV4.sent), wanted);
         eprintln!("listed in {:?}", begin.elapsed());
         let begin = Instant::now();
+        let keys: Vec<_> = wanted.iter().map(|element| element.key.clone()).collect();
+        assert_eq!(
+            elements.octets(IPV4.sent, &keys).unwrap(),
+            [0; MANY as usize]
+        );
+        eprintln!("counters read in {:?}", begin.elapsed());
+        let begin = Instant::now();
         elements.change(&[], &[home(7)]).unwrap();
+        assert!(elements.octets(IPV4.sent, &keys).is_err());
         eprintln!("one removed in {:?}", begin.elapsed());
         elements.change(&[], &wanted[8..]).unwrap();
         assert_eq!(listed(elements, IPV4.sent), wanted[..7]);

@@ -61,8 +61,8 @@ impl Turns {
 }
 
 impl Proofs {
-    /// The address that this home address has now is proven, whatever went to others before.
-    pub(super) fn note(&mut self, elements: &mut Elements, home: IpAddr) {
+    /// The addresses that these home addresses have now are proven, whatever went to others before.
+    pub(super) fn note(&mut self, elements: &mut Elements, homes: &[IpAddr]) {
         let at = Instant::now();
         while let Some(&(old, home)) = self.in_order.front()
             && is_past(old, at)
@@ -72,10 +72,18 @@ impl Proofs {
                 self.of.remove(&home);
             }
         }
-        // Where it is not known what had gone, everything has: there is no credit then.
-        let before = gone(elements, home).unwrap_or(u64::MAX);
-        self.of.insert(home, Proof { at, before });
-        self.in_order.push_back((at, home));
+        for homes in homes.chunk_by(|one, next| Family::of(*one) == Family::of(*next)) {
+            let keys: Vec<_> = homes.iter().copied().map(octets).collect();
+            let sent = homes.first().map(|home| sets(Family::of(*home)).sent);
+            let gone = sent.and_then(|sent| elements.octets(sent, &keys).ok());
+            let mut gone = gone.into_iter().flatten();
+            for home in homes {
+                // Where it is not known what had gone, everything has: there is no credit then.
+                let before = gone.next().unwrap_or(u64::MAX);
+                self.of.insert(*home, Proof { at, before });
+                self.in_order.push_back((at, *home));
+            }
+        }
     }
 
     /// Octets that went to this home address's proven care-of address in the last two seconds, or less:

@@ -253,9 +253,7 @@ impl State {
             }
         }
         self.lift(difference.lift, &unmoved);
-        for home in turns.proven {
-            self.proofs.note(&mut self.elements, home);
-        }
+        self.proofs.note(&mut self.elements, &turns.proven);
         failures
     }
 
