@@ -192,7 +192,7 @@ impl Daemon {
             .into_iter()
             .map(|binding| {
                 let name = binding.names.keys().next().cloned().unwrap_or_default();
-                let credentials = self.credentials(&name, binding.agent);
+                let credentials = self.credentials(&name, binding.agent, None);
                 (binding, credentials)
             })
             .collect();

@@ -73,7 +73,7 @@ async fn compare(
             addresses: vec![[192, 0, 2, 1].into()],
             after: distance,
             ttl: 60,
-            silent: false,
+            ..Entry::default()
         };
         // Names of three labels are agents, which do not exist.
         let exists = request.name().split('.').count() == 2;

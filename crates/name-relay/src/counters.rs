@@ -63,6 +63,8 @@ counters! {
     DropTooManyLookups => "drop_too_many_lookups",
     /// `cha.` answers that came from a wildcard.
     DropWildcard => "drop_wildcard",
+    /// Keys of agents published in a form that is not understood.
+    DropMalformedKey => "drop_malformed_key",
     /// Correspondents not reached through an agent because another name gives
     /// their address without that agent.
     DropContradicted => "drop_contradicted",

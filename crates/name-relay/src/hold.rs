@@ -8,8 +8,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::counters::{Counter, Counters};
+use crate::key::AgentKey;
 use crate::ledger::Ledger;
-use crate::prober::{Probe, Progress, Verdict};
+use crate::prober::{Probe, Prober, Progress, Verdict};
 use crate::tasks::Tasks;
 
 /// The most answers whose agent is awaited after they have left.
@@ -27,6 +28,8 @@ pub struct Discovery {
     pub correspondents: Vec<IpAddr>,
     /// The addresses of `cha.<name>`, of the same family.
     pub agents: Vec<IpAddr>,
+    /// The key that `cha.<name>` publishes, if it does and that is known yet.
+    pub key: Option<AgentKey>,
     /// The answer leaves when this is fired or dropped, or when the hold has
     /// passed. Nobody listens where the agent was found only after the answer
     /// had left: a binding then serves later sockets.
@@ -64,12 +67,13 @@ pub(crate) enum Release {
 }
 
 /// Decides when an answer with addresses may leave.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Holder {
     hold: Duration,
     lookup_window: Duration,
     reports: mpsc::Sender<Report>,
     ledger: Arc<Ledger>,
+    prober: Arc<Prober>,
     late: Arc<Semaphore>,
     tasks: Tasks,
     counters: Arc<Counters>,
@@ -81,6 +85,7 @@ impl Holder {
         lookup_window: Duration,
         reports: mpsc::Sender<Report>,
         ledger: Arc<Ledger>,
+        prober: Arc<Prober>,
         tasks: Tasks,
         counters: Arc<Counters>,
     ) -> Self {
@@ -89,6 +94,7 @@ impl Holder {
             lookup_window,
             reports,
             ledger,
+            prober,
             late: Arc::new(Semaphore::new(MAX_LATE)),
             tasks,
             counters,
@@ -192,6 +198,7 @@ impl Holder {
     ) {
         let (ready, released) = oneshot::channel();
         let told = self.tell(Discovery {
+            key: self.prober.key(&name),
             name,
             correspondents,
             agents,
@@ -235,6 +242,7 @@ impl Holder {
             holder.counters.count(Counter::ChaFoundLate);
             let (ready, _nobody_waits) = oneshot::channel();
             holder.tell(Discovery {
+                key: holder.prober.key(&name),
                 name,
                 correspondents,
                 agents,

@@ -8,11 +8,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::Name;
+use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
 use hickory_resolver::net::{DnsError, NetError};
@@ -46,7 +47,23 @@ pub(crate) enum Answer {
     Failed { ttl: Duration },
 }
 
-/// Asks name servers for addresses.
+/// What is known of a name's texts.
+#[derive(Debug, Clone)]
+pub(crate) struct Texts {
+    pub(crate) texts: Vec<Vec<u8>>,
+    pub(crate) ttl: Duration,
+}
+
+/// Why there are no records.
+#[derive(Debug, Clone, Copy)]
+enum Miss {
+    /// There are none.
+    Nothing { ttl: Duration },
+    /// Nobody could tell.
+    Failed { ttl: Duration },
+}
+
+/// Asks name servers for addresses and texts.
 #[derive(Clone)]
 pub(crate) struct Resolver(Vec<(SocketAddr, HickoryResolver<Provider>)>);
 
@@ -73,19 +90,48 @@ impl Resolver {
         family: Family,
         order: impl IntoIterator<Item = SocketAddr>,
     ) -> Answer {
-        let mut failed = Answer::Failed {
+        match self.records(name, family.record_type(), order).await {
+            Ok(lookup) => addresses(&lookup, family),
+            Err(Miss::Nothing { ttl }) => Answer::Nothing { ttl },
+            Err(Miss::Failed { ttl }) => Answer::Failed { ttl },
+        }
+    }
+
+    /// The texts of `name`, each in one piece; none where there are none or
+    /// nobody could tell.
+    pub(crate) async fn texts(
+        &self,
+        name: Name,
+        order: impl IntoIterator<Item = SocketAddr>,
+    ) -> Texts {
+        match self.records(name, RecordType::TXT, order).await {
+            Ok(lookup) => texts(&lookup),
+            Err(Miss::Nothing { ttl } | Miss::Failed { ttl }) => Texts {
+                texts: Vec::new(),
+                ttl,
+            },
+        }
+    }
+
+    async fn records(
+        &self,
+        name: Name,
+        kind: RecordType,
+        order: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Lookup, Miss> {
+        let mut failed = Miss::Failed {
             ttl: Duration::ZERO,
         };
         for server in order {
             let Some((_, resolver)) = self.0.iter().find(|(other, _)| *other == server) else {
                 continue;
             };
-            match ask(resolver, name.clone(), family).await {
-                Answer::Failed { ttl } => failed = Answer::Failed { ttl },
-                answer @ (Answer::Addresses { .. } | Answer::Nothing { .. }) => return answer,
+            match ask(resolver, name.clone(), kind).await {
+                Err(miss @ Miss::Failed { .. }) => failed = miss,
+                answer => return answer,
             }
         }
-        failed
+        Err(failed)
     }
 }
 
@@ -112,18 +158,21 @@ fn build(server: SocketAddr, sockets: Sockets) -> Result<HickoryResolver<Provide
         .build()
 }
 
-async fn ask(resolver: &HickoryResolver<Provider>, mut name: Name, family: Family) -> Answer {
+async fn ask(
+    resolver: &HickoryResolver<Provider>,
+    mut name: Name,
+    kind: RecordType,
+) -> Result<Lookup, Miss> {
     name.set_fqdn(true);
-    let asked = resolver.lookup(name, family.record_type());
-    let lookup = match timeout(SERVER_PATIENCE, asked).await {
-        Ok(Ok(lookup)) => lookup,
-        Ok(Err(error)) => return failure(&error),
-        Err(_elapsed) => {
-            return Answer::Failed {
-                ttl: Duration::ZERO,
-            };
-        }
-    };
+    match timeout(SERVER_PATIENCE, resolver.lookup(name, kind)).await {
+        Ok(answer) => answer.map_err(|error| miss(&error)),
+        Err(_elapsed) => Err(Miss::Failed {
+            ttl: Duration::ZERO,
+        }),
+    }
+}
+
+fn addresses(lookup: &Lookup, family: Family) -> Answer {
     let mut addresses = Vec::new();
     let mut owner = None;
     let mut ttl = u32::MAX;
@@ -147,10 +196,26 @@ async fn ask(resolver: &HickoryResolver<Provider>, mut name: Name, family: Famil
     }
 }
 
-fn failure(error: &NetError) -> Answer {
+fn texts(lookup: &Lookup) -> Texts {
+    let mut texts = Vec::new();
+    let mut ttl = u32::MAX;
+    for record in lookup.answers() {
+        ttl = ttl.min(record.ttl);
+        if let RData::TXT(text) = &record.data {
+            texts.push(text.txt_data.concat());
+        }
+    }
+    let ttl = match texts.is_empty() {
+        true => UNSURE_TTL,
+        false => Duration::from_secs(ttl.into()),
+    };
+    Texts { texts, ttl }
+}
+
+fn miss(error: &NetError) -> Miss {
     let NetError::Dns(error) = error else {
         // An unreachable name server may be back the next moment.
-        return Answer::Failed {
+        return Miss::Failed {
             ttl: Duration::ZERO,
         };
     };
@@ -160,13 +225,13 @@ fn failure(error: &NetError) -> Answer {
             ResponseCode::NXDomain | ResponseCode::NoError
         )
     {
-        return Answer::Nothing {
+        return Miss::Nothing {
             ttl: none
                 .negative_ttl
                 .map_or(UNSURE_TTL, |ttl| Duration::from_secs(ttl.into())),
         };
     }
-    Answer::Failed { ttl: UNSURE_TTL }
+    Miss::Failed { ttl: UNSURE_TTL }
 }
 
 /// Gives hickory-resolver the relay's marked sockets toward one name server.

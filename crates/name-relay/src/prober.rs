@@ -1,18 +1,20 @@
-//! Finding out whether `cha.<name>` exists, once for all who ask.
+//! Finding out whether `cha.<name>` exists and which key it publishes, once for all who ask.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::rr::Name;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cache::TtlCache;
 use crate::counters::{Counter, Counters};
 use crate::family::Family;
-use crate::lookup::{Answer, Resolver};
+use crate::key::{self, AgentKey};
+use crate::lookup::{Answer, Resolver, Texts};
 use crate::names;
 use crate::socket::Sockets;
 use crate::tasks::Tasks;
@@ -81,8 +83,16 @@ pub(crate) struct Prober {
     state: Mutex<State>,
     permits: Arc<Semaphore>,
     tasks: Tasks,
+    /// How long a lookup waits for the key of an agent that it has found, from
+    /// its begin: an answer would wait as long to learn that there is one.
+    lookup_window: Duration,
+    /// Whether the log has been told of malformed keys.
+    warned: AtomicBool,
     counters: Arc<Counters>,
 }
+
+/// The keys that agents have published, by the names they belong to.
+type Keys = TtlCache<String, Option<AgentKey>>;
 
 /// What holds only as long as the name servers are the same.
 struct State {
@@ -90,6 +100,8 @@ struct State {
     resolver: Resolver,
     verdicts: TtlCache<Subject, Verdict>,
     wildcards: TtlCache<Subject, Answer>,
+    keys: Keys,
+    asking_keys: BTreeMap<String, (u64, watch::Receiver<bool>)>,
     running: BTreeMap<Subject, (u64, watch::Receiver<Progress>)>,
     serial: u64,
 }
@@ -99,6 +111,7 @@ impl Prober {
         servers: watch::Receiver<Servers>,
         upstreams: Arc<Upstreams>,
         sockets: Sockets,
+        lookup_window: Duration,
         tasks: Tasks,
         counters: Arc<Counters>,
     ) -> Self {
@@ -109,6 +122,8 @@ impl Prober {
                 servers: current,
                 verdicts: TtlCache::new(MAX_VERDICTS),
                 wildcards: TtlCache::new(MAX_WILDCARDS),
+                keys: TtlCache::new(MAX_VERDICTS),
+                asking_keys: BTreeMap::new(),
                 running: BTreeMap::new(),
                 serial: 0,
             }),
@@ -117,6 +132,8 @@ impl Prober {
             sockets,
             permits: Arc::new(Semaphore::new(MAX_RUNNING)),
             tasks,
+            lookup_window,
+            warned: AtomicBool::new(false),
             counters,
         }
     }
@@ -146,6 +163,8 @@ impl Prober {
             return None;
         };
         self.counters.count(Counter::ChaLookups);
+        let key_asked = self.ask_key(&mut state, &key.1, agent.clone());
+        let key_by = Instant::now() + self.lookup_window;
         let (progress, running) = watch::channel(Progress::Asking);
         state.serial += 1;
         let serial = state.serial;
@@ -165,10 +184,76 @@ impl Prober {
             let findings = timeout(PATIENCE, search.run(&progress))
                 .await
                 .unwrap_or_default();
+            if let (Verdict::Agents(_), Some(mut asked)) = (&findings.verdict, key_asked) {
+                let _in_time = timeout_at(key_by, asked.wait_for(|answered| *answered)).await;
+            }
             prober.remember(key, serial, &findings);
             progress.send_replace(Progress::Done(findings.verdict));
         });
         Some(Probe::Running(running))
+    }
+
+    /// The key that the agent of this name has published, as far as it is
+    /// known.
+    pub(crate) fn key(&self, name: &str) -> Option<AgentKey> {
+        let state = self.state();
+        state.keys.lookup(&name.to_owned(), Instant::now())?
+    }
+
+    /// Asks for the key, unless it is known, and says how to learn that it is.
+    fn ask_key(
+        self: &Arc<Self>,
+        state: &mut State,
+        name: &str,
+        agent: Name,
+    ) -> Option<watch::Receiver<bool>> {
+        if let Some((_, asking)) = state.asking_keys.get(name) {
+            return Some(asking.clone());
+        }
+        if state
+            .keys
+            .lookup(&name.to_owned(), Instant::now())
+            .is_some()
+        {
+            return None;
+        }
+        let (answered, asking) = watch::channel(false);
+        state.serial += 1;
+        let serial = state.serial;
+        state
+            .asking_keys
+            .insert(name.to_owned(), (serial, asking.clone()));
+        let resolver = state.resolver.clone();
+        let order = self.upstreams.current_order();
+        let (prober, name) = (Arc::clone(self), name.to_owned());
+        self.tasks.spawn(async move {
+            let found = timeout(PATIENCE, resolver.texts(agent, order)).await;
+            prober.remember_key(name, serial, found.ok());
+            answered.send_replace(true);
+        });
+        Some(asking)
+    }
+
+    fn remember_key(&self, name: String, serial: u64, found: Option<Texts>) {
+        let mut state = self.state();
+        let asked = state.asking_keys.get(&name).map(|(serial, _)| *serial);
+        if asked != Some(serial) {
+            return;
+        }
+        state.asking_keys.remove(&name);
+        let Some(Texts { texts, ttl }) = found else {
+            return;
+        };
+        let key = key::published(&texts).unwrap_or_else(|_malformed| {
+            self.counters.count(Counter::DropMalformedKey);
+            tracing::debug!(%name, "its home agent publishes a malformed key");
+            if !self.warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!("a home agent publishes a malformed key, which is not pinned");
+            }
+            None
+        });
+        let ttl = ttl.min(MAX_POSITIVE_TTL);
+        state.keys.insert(name, key, ttl, Instant::now());
     }
 
     /// The addresses of a name itself.
@@ -191,6 +276,8 @@ impl Prober {
             state.resolver = Resolver::new(&state.servers, &self.sockets);
             state.verdicts.clear();
             state.wildcards.clear();
+            state.keys.clear();
+            state.asking_keys.clear();
             state.running.clear();
         }
         state

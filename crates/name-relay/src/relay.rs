@@ -18,6 +18,7 @@ use crate::error::{DiscoverError, Error};
 use crate::exchange::Exchange;
 use crate::family::Family;
 use crate::hold::{Holder, Release, Report};
+use crate::key::AgentKey;
 use crate::ledger::Ledger;
 use crate::lookup::Answer;
 use crate::prober::{Probe, Prober, Progress, Verdict};
@@ -37,6 +38,8 @@ pub struct Found {
     pub correspondents: Vec<IpAddr>,
     /// The addresses of `cha.<name>`, of the same family; never empty.
     pub agents: Vec<IpAddr>,
+    /// The key that `cha.<name>` publishes, if it does and that is known yet.
+    pub key: Option<AgentKey>,
 }
 
 /// A running relay. [`shutdown`](Relay::shutdown) ends it in order; dropping
@@ -116,20 +119,23 @@ impl Relay {
             sockets.clone(),
             Arc::clone(&counters),
         ));
+        let prober = Arc::new(Prober::new(
+            servers.clone(),
+            Arc::clone(&upstreams),
+            sockets,
+            config.lookup_window,
+            tasks.clone(),
+            Arc::clone(&counters),
+        ));
         let exchange = Arc::new(Exchange {
-            prober: Arc::new(Prober::new(
-                servers.clone(),
-                Arc::clone(&upstreams),
-                sockets,
-                tasks.clone(),
-                Arc::clone(&counters),
-            )),
+            prober: Arc::clone(&prober),
             upstreams,
             holder: Holder::new(
                 config.hold,
                 config.lookup_window,
                 reports,
                 Arc::clone(&ledger),
+                prober,
                 tasks.clone(),
                 Arc::clone(&counters),
             ),
@@ -288,6 +294,7 @@ impl Relay {
                 Ok(Found {
                     correspondents,
                     agents,
+                    key: prober.key(&text),
                 })
             }
             Verdict::NoAgent => Err(DiscoverError::NoAgent(text)),

@@ -179,6 +179,7 @@ async fn a_wildcard_of_one_family_hides_no_agent_of_the_other() {
         Ok(vec![Found {
             correspondents: vec![SERVER.into()],
             agents: vec![AGENT.into()],
+            key: None,
         }])
     );
     assert_eq!(
@@ -199,10 +200,12 @@ async fn discover_asks_both_families() {
     let ipv4 = Found {
         correspondents: vec![SERVER.into()],
         agents: vec![AGENT.into()],
+        key: None,
     };
     let ipv6 = Found {
         correspondents: vec![SERVER6.into()],
         agents: vec![AGENT6.into()],
+        key: None,
     };
     assert_eq!(
         relay.discover("server.example").await,

@@ -7,8 +7,9 @@ use std::time::Instant;
 use control::server::Asked;
 use control::{Reply, Request};
 use mobility_protocol::mobile_node::Credentials;
+use mobility_protocol::security::PublicKey;
 use mobility_protocol::{Family, HomeAgentAddress};
-use name_relay::{Contradiction, DiscoverError, Discovery, Found, Report};
+use name_relay::{AgentKey, Contradiction, DiscoverError, Discovery, Found, Report};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{DATAPLANE_FAILURES, Daemon};
@@ -60,9 +61,11 @@ impl Daemon {
             name,
             correspondents,
             agents,
+            key,
             ready,
         } = discovery;
-        self.bind(&name, &correspondents, &agents, Wanted::Answer(ready))
+        let wanted = Wanted::Answer(ready);
+        self.bind(&name, &correspondents, &agents, key, wanted)
             .await;
     }
 
@@ -83,13 +86,15 @@ impl Daemon {
         for Found {
             correspondents,
             agents,
+            key,
         } in families
         {
             let wanted = Wanted::Command {
                 name: name.clone(),
                 outcomes: outcomes.clone(),
             };
-            self.bind(&name, &correspondents, &agents, wanted).await;
+            self.bind(&name, &correspondents, &agents, key, wanted)
+                .await;
         }
     }
 
@@ -98,6 +103,7 @@ impl Daemon {
         name: &str,
         correspondents: &[IpAddr],
         agents: &[IpAddr],
+        key: Option<AgentKey>,
         wanted: Wanted,
     ) {
         let Some(address) = agents.first() else {
@@ -112,7 +118,7 @@ impl Daemon {
         if correspondents.is_empty() {
             return wanted.failed("other names have its addresses without this home agent");
         }
-        let credentials = self.credentials(name, agent);
+        let credentials = self.credentials(name, agent, key);
         self.tell_surroundings();
         let now = Instant::now();
         match self
@@ -132,11 +138,19 @@ impl Daemon {
         }
     }
 
-    pub(super) fn credentials(&self, name: &str, agent: HomeAgentAddress) -> Credentials {
+    /// A configured association before all else; a published key binds who else may answer.
+    pub(super) fn credentials(
+        &self,
+        name: &str,
+        agent: HomeAgentAddress,
+        key: Option<AgentKey>,
+    ) -> Credentials {
         let configured = self.config.association(&format!("cha.{name}"), agent.ip());
         match configured {
             Some(association) => association.clone().into(),
-            None => Credentials::Agreement { pinned: None },
+            None => Credentials::Agreement {
+                pinned: key.map(PublicKey),
+            },
         }
     }
 

@@ -1,6 +1,8 @@
 //! The times of the hold, on tokio's paused clock: exact.
 
 use super::*;
+use crate::socket::Sockets;
+use crate::upstream::{Servers, Upstreams};
 
 const MS: Duration = Duration::from_millis(1);
 const HOLD: Duration = Duration::from_millis(300);
@@ -22,6 +24,7 @@ fn bench(hold: Duration) -> Bench {
             50 * MS,
             sender,
             Arc::new(Ledger::new(Arc::clone(&counters))),
+            prober(&tasks, &counters),
             tasks.clone(),
             Arc::clone(&counters),
         )),
@@ -29,6 +32,21 @@ fn bench(hold: Duration) -> Bench {
         counters,
         tasks,
     }
+}
+
+/// One that knows of no name server.
+fn prober(tasks: &Tasks, counters: &Arc<Counters>) -> Arc<Prober> {
+    let (_, servers) = watch::channel(Servers::from(vec![]));
+    let sockets = Sockets::new(None);
+    let upstreams = Upstreams::new(servers.clone(), sockets.clone(), Arc::clone(counters));
+    Arc::new(Prober::new(
+        servers,
+        upstreams.into(),
+        sockets,
+        50 * MS,
+        tasks.clone(),
+        Arc::clone(counters),
+    ))
 }
 
 fn agents() -> Verdict {

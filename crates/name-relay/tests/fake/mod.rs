@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
+pub const TXT: u16 = 16;
 pub const NO_ERROR: u8 = 0;
 pub const SERVER_FAILURE: u8 = 2;
 pub const NO_SUCH_NAME: u8 = 3;
@@ -144,6 +145,15 @@ impl Fake {
         requests
     }
 
+    /// How many requests there were for one name and type.
+    pub fn asked(&self, name: &str, kind: u16) -> usize {
+        let requests = self.requests_for(name);
+        requests
+            .iter()
+            .filter(|request| request.kind() == kind)
+            .count()
+    }
+
     /// Waits until a request for `name` has arrived.
     pub async fn asked_for(&self, name: &str) {
         let mut count = self.count.clone();
@@ -237,6 +247,9 @@ async fn serve_tcp(
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
     pub addresses: Vec<IpAddr>,
+    /// TXT records, and when they are told.
+    pub texts: Vec<String>,
+    pub texts_after: Duration,
     pub after: Duration,
     pub ttl: u32,
     /// No answer at all.
@@ -279,6 +292,14 @@ impl Zone {
         self
     }
 
+    /// Adds a text to a name.
+    pub fn text(mut self, name: &str, text: &str, after: Duration) -> Self {
+        let entry = self.entries.entry(name.to_owned()).or_default();
+        entry.texts.push(text.to_owned());
+        entry.texts_after = after;
+        self
+    }
+
     pub fn handler(self) -> impl Fn(&Request) -> Vec<Reply> + Send + Sync + 'static {
         move |request| {
             let name = request.name();
@@ -287,6 +308,13 @@ impl Zone {
             };
             if entry.silent {
                 return vec![];
+            }
+            if request.kind() == TXT {
+                return vec![Reply {
+                    bytes: texts(&request.bytes, entry.ttl, &entry.texts),
+                    after: entry.texts_after,
+                    from_stranger: false,
+                }];
             }
             let mut addresses = entry.addresses.clone();
             addresses.retain(|address| type_of(*address) == request.kind());
@@ -332,6 +360,24 @@ pub fn answer(query: &[u8], ttl: u32, addresses: &[IpAddr]) -> Vec<u8> {
             IpAddr::V4(address) => bytes.extend([&[0, 4], &address.octets()[..]].concat()),
             IpAddr::V6(address) => bytes.extend([&[0, 16], &address.octets()[..]].concat()),
         }
+    }
+    bytes
+}
+
+/// A response with texts of the name that was asked for, in strings of 40 octets.
+pub fn texts(query: &[u8], ttl: u32, texts: &[String]) -> Vec<u8> {
+    let mut bytes = response(query, NO_ERROR);
+    bytes[7] = texts.len().try_into().unwrap();
+    for text in texts {
+        let strings = text.as_bytes().chunks(40).flat_map(|chunk| {
+            let length = u8::try_from(chunk.len()).unwrap();
+            [&[length], chunk].concat()
+        });
+        let data: Vec<u8> = strings.collect();
+        bytes.extend([0xc0, 12, 0, 16, 0, 1]);
+        bytes.extend(ttl.to_be_bytes());
+        bytes.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        bytes.extend(data);
     }
     bytes
 }
