@@ -19,6 +19,7 @@ use crate::{
 
 const TYPE_A: u16 = 1;
 const TYPE_SOA: u16 = 6;
+const TYPE_TXT: u16 = 16;
 const TYPE_AAAA: u16 = 28;
 
 /// The server. Names without a record do not exist (NXDOMAIN with a negative lifetime of one second).
@@ -45,6 +46,7 @@ struct Zone {
 #[derive(Clone, Default)]
 struct Record {
     addresses: Vec<IpAddr>,
+    text: Option<String>,
     lifetime: u32,
     delay: Duration,
     deaf: bool,
@@ -102,6 +104,13 @@ impl NameServer {
         let record = zone.records.entry(name.to_ascii_lowercase()).or_default();
         record.addresses = addresses.to_vec();
         record.lifetime = lifetime;
+    }
+
+    /// Makes this the only text of a name that has addresses.
+    pub fn set_text(&self, name: &str, text: &str) {
+        let mut zone = self.zone();
+        let record = zone.records.entry(name.to_ascii_lowercase()).or_default();
+        record.text = Some(text.to_owned());
     }
 
     /// Makes a name unknown.
@@ -301,11 +310,26 @@ impl Question {
 
     fn reply(&self, query: &[u8], record: &Record) -> Vec<u8> {
         let exists = !record.addresses.is_empty();
-        let answers: Vec<&IpAddr> = record
+        let addresses = record
             .addresses
             .iter()
             .filter(|address| kind_of(Family::of(**address)) == self.kind)
-            .collect();
+            .map(|address| match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            });
+        // In strings of one octet length each.
+        let texts = record
+            .text
+            .iter()
+            .filter(|_| self.kind == TYPE_TXT)
+            .map(|text| {
+                let strings = text.as_bytes().chunks(255);
+                let string =
+                    |chunk: &[u8]| [&[u8::try_from(chunk.len()).unwrap_or(0)], chunk].concat();
+                strings.flat_map(string).collect()
+            });
+        let answers: Vec<Vec<u8>> = addresses.chain(texts).collect();
         let mut reply = query.get(..2).unwrap_or_default().to_vec();
         let recursion_desired = query.get(2).copied().unwrap_or_default() & 1;
         // QR and AA, RA; NXDOMAIN where nothing has that name.
@@ -315,21 +339,13 @@ impl Question {
         reply.extend(count.to_be_bytes());
         reply.extend([0, u8::from(count == 0), 0, 0]);
         reply.extend(query.get(12..self.end).unwrap_or_default());
-        for address in answers {
+        for data in answers {
             reply.extend([0xc0, 12]);
             reply.extend(self.kind.to_be_bytes());
             reply.extend([0, 1]);
             reply.extend(record.lifetime.to_be_bytes());
-            match address {
-                IpAddr::V4(address) => {
-                    reply.extend([0, 4]);
-                    reply.extend(address.octets());
-                }
-                IpAddr::V6(address) => {
-                    reply.extend([0, 16]);
-                    reply.extend(address.octets());
-                }
-            }
+            reply.extend(u16::try_from(data.len()).unwrap_or_default().to_be_bytes());
+            reply.extend(data);
         }
         if count == 0 {
             reply.extend(start_of_authority());

@@ -1,5 +1,7 @@
 //! The book of stories: small internets, the real daemons, unmodified programs. One file per promise.
 
+mod a_name_captures_no_others_address;
+mod a_published_key_is_insisted_on;
 mod a_thousand_laptops;
 mod absent_agent_costs_at_most_the_hold;
 mod advertisements_come_late_or_wrong;
@@ -91,6 +93,8 @@ const BOOK: &[StoryEntry] = &[
     story!(fragments_and_extension_headers_pass, []),
     story!(narrow_network_is_no_black_hole, ["ping"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
+    story!(a_name_captures_no_others_address, ["curl"]),
+    story!(a_published_key_is_insisted_on, ["curl"]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"]).beside_kernel_tunnels(),
     story!(agent_and_server_on_one_host, ["curl"]),
