@@ -1,6 +1,7 @@
 //! What a mobile node and one home agent know each other by.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
@@ -70,13 +71,16 @@ pub(super) struct Agreement {
     made: Option<Made>,
     /// What the home agent waits for.
     cookie: Option<Cookie>,
-    /// How many challenges in a row came with another key.
+    /// How many challenges in a row came with another key, and when the first did.
     other_keys: u8,
+    other_since: Option<Instant>,
 }
 
-/// After so many challenges with another key the home agent is taken for a new one: its secret was
-/// lost. Whoever on the way forges as many could as well keep its answers from us.
+/// After so many challenges with another key, over so long a time, the home agent is taken for a new
+/// one: its secret was lost. Somebody on the way can forge as many for one request, but its own answer
+/// comes within that time, unless he can keep it from us.
 const NEW_HOME_AGENT: u8 = 3;
+const NEW_HOME_AGENT_AFTER: Duration = Duration::from_secs(10);
 
 /// What a challenge means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,7 @@ impl Authority {
                     made: None,
                     cookie: None,
                     other_keys: 0,
+                    other_since: None,
                 }))
             }
         }
@@ -146,6 +151,7 @@ impl Authority {
             made: None,
             cookie: None,
             other_keys: 0,
+            other_since: None,
         };
         let key = stored.key.parse().ok()?;
         agreement.agree(key, stored.address, identity).ok()?;
@@ -239,6 +245,7 @@ impl Authority {
         challenge: Challenge,
         address: IpAddr,
         identity: &Identity,
+        now: Instant,
     ) -> Result<Challenged, Drop> {
         let Self::Agreed(agreement) = self else {
             return Err(Drop::UnexpectedMessage);
@@ -246,7 +253,10 @@ impl Authority {
         match (challenge.key_share, &agreement.made) {
             (Some(key), Some(made)) if key != made.key => {
                 agreement.other_keys = agreement.other_keys.saturating_add(1);
-                if agreement.pinned.is_some() || agreement.other_keys < NEW_HOME_AGENT {
+                let since = *agreement.other_since.get_or_insert(now);
+                let early = agreement.other_keys < NEW_HOME_AGENT
+                    || now.saturating_duration_since(since) < NEW_HOME_AGENT_AFTER;
+                if agreement.pinned.is_some() || early {
                     return Err(Drop::OtherKey);
                 }
                 self.start_over();
@@ -267,6 +277,7 @@ impl Authority {
             Self::Agreed(agreement) => {
                 agreement.cookie = asked;
                 agreement.other_keys = 0;
+                agreement.other_since = None;
             }
         }
     }
@@ -277,6 +288,7 @@ impl Authority {
             agreement.made = None;
             agreement.cookie = None;
             agreement.other_keys = 0;
+            agreement.other_since = None;
         }
     }
 }

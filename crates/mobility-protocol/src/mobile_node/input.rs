@@ -132,7 +132,10 @@ impl MobileNode {
                 let identity = &self.config.identity;
                 let entry = self.entries.get_mut(&agent);
                 let entry = entry.ok_or(Drop::UnexpectedMessage)?;
-                match entry.authority.challenged(challenge, source, identity)? {
+                match entry
+                    .authority
+                    .challenged(challenge, source, identity, now)?
+                {
                     Challenged::Answerable => Input::TryAgain(request),
                     Challenged::NewHomeAgent if request.purpose == Purpose::First => {
                         Input::TryAgain(request)
@@ -169,7 +172,10 @@ impl MobileNode {
             }
         }
         self.with_entry(agent, now, |entry, context| {
-            entry.outstanding.remove(request.stamp);
+            // Somebody on the way may have asked for another message before the answer came.
+            if !matches!(verdict, Verdict::Challenged(_)) {
+                entry.outstanding.remove(request.stamp);
+            }
             if let Verdict::Accepted { cookie, .. } = verdict {
                 // Elsewhere it is worth nothing.
                 let cookie = cookie.filter(|_| request.attachment == attachment);
