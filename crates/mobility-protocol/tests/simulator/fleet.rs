@@ -2,13 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mobility_protocol::{Family, HomeAgentAddress};
 
+use crate::attacker::{Attack, Attacker};
 use crate::model::Model;
 use crate::network::{Conditions, Network, Packet};
 use crate::node::{Agent, Laptop};
+use crate::tolls::Tolls;
 
 /// 2026-01-01 00:00:00 UTC.
 const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
@@ -40,6 +43,7 @@ pub(crate) enum Happening {
     /// Applications talk, and the host reads the counters.
     Talk(usize),
     Check,
+    Attack(Attack),
 }
 
 /// How big and how bad a world is.
@@ -78,6 +82,8 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) happened: u64,
     pub(crate) datagrams: u64,
+    pub(crate) attacker: Attacker,
+    pub(crate) tolls: Tolls,
 }
 
 impl World {
@@ -118,6 +124,8 @@ impl World {
             model: Model::new(scale.hold_down),
             happened: 0,
             datagrams: 0,
+            attacker: Attacker::default(),
+            tolls: Tolls::default(),
         };
         for index in 0..world.laptops.len() {
             world.start_laptop(index);
@@ -157,6 +165,21 @@ impl World {
 
     pub(crate) fn now(&self) -> Instant {
         self.begin + self.elapsed
+    }
+
+    /// By the clocks that are right.
+    pub(crate) fn unix_time(&self) -> Duration {
+        NEW_YEAR + self.elapsed
+    }
+
+    /// An address out of the first few of the pool of a home agent.
+    pub(crate) fn nth_of_pool(&self, agent: HomeAgentAddress, number: u32) -> IpAddr {
+        let index = self
+            .agents
+            .iter()
+            .position(|other| other.addresses.contains(&agent))
+            .unwrap_or(0);
+        Agent::nth_of_pool(index, agent.family(), number)
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -204,23 +227,29 @@ impl World {
                     self.agents[agent].forget(&mut self.model);
                 }
             }
-            Happening::StartAgent(index) => {
-                let seed = self.network.seed();
-                self.agents[index].start(seed, now, NEW_YEAR + self.elapsed);
-                self.settle_agent(index);
-            }
+            Happening::StartAgent(index) => self.restart(index),
             Happening::Close(index) => {
                 self.laptops[index].close(now);
                 self.settle_laptop(index);
             }
             Happening::Talk(index) => self.talk(index),
             Happening::Check => self.check(),
+            Happening::Attack(attack) => self.attack(attack),
         }
+    }
+
+    /// A home agent starts, with what its store holds.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let (now, unix_time) = (self.now(), self.unix_time());
+        let seed = self.network.seed();
+        self.agents[index].start(seed, now, unix_time);
+        self.settle_agent(index);
     }
 
     fn start_laptop(&mut self, index: usize) {
         let now = self.now();
-        let unix_time = (NEW_YEAR + self.elapsed)
+        let unix_time = self
+            .unix_time()
             .as_secs()
             .saturating_add_signed(self.clocks[index]);
         let unix_time = Duration::new(unix_time, self.elapsed.subsec_nanos());
@@ -241,8 +270,11 @@ impl World {
             .iter()
             .position(|agent| agent.has_address(destination))
         {
+            self.tolls.received(packet);
             self.agents[index].receive(packet, now);
             self.settle_agent(index);
+        } else if self.attacker.has_address(destination) {
+            self.arrive_at_puppets(packet);
         } else {
             let index = Laptop::index_of(destination);
             if self
@@ -311,6 +343,7 @@ impl World {
     fn settle_agent(&mut self, index: usize) {
         let now = self.now();
         let packets = self.agents[index].settle(&mut self.model, now);
+        self.tolls.sent(&packets);
         self.send(packets);
         let wake = self.agents[index]
             .machine
@@ -333,10 +366,24 @@ impl World {
     fn send(&mut self, packets: Vec<Packet>) {
         for packet in packets {
             self.datagrams += 1;
+            let to_agent = self
+                .agents
+                .iter()
+                .any(|agent| agent.has_address(packet.destination));
+            self.attacker.see(&packet, to_agent);
+            if to_agent {
+                for answer in self.attacker.answers_to(&packet) {
+                    self.inject(answer);
+                }
+            }
             for delay in self.network.deliveries() {
-                self.schedule(delay, Happening::Arrival(packet.clone()));
+                self.deliver(packet.clone(), delay);
             }
         }
+    }
+
+    pub(crate) fn deliver(&mut self, packet: Packet, after: Duration) {
+        self.schedule(after, Happening::Arrival(packet));
     }
 
     pub(crate) fn schedule(&mut self, after: Duration, happening: Happening) {

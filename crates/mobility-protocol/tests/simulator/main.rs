@@ -10,12 +10,16 @@
     reason = "a simulation that can't go on has failed"
 )]
 
+mod attacker;
+mod attacks;
 mod checks;
 mod fleet;
+mod forgery;
 mod model;
 mod network;
 mod node;
 mod script;
+mod tolls;
 
 use std::time::Duration;
 

@@ -47,10 +47,10 @@ impl Conditions {
 /// A datagram under way. Both ends use the same port.
 #[derive(Debug, Clone)]
 pub(crate) struct Packet {
-    source: IpAddr,
+    pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) transport: Transport,
-    payload: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl From<Transmit> for Packet {

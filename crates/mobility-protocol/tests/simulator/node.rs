@@ -37,6 +37,8 @@ pub(crate) struct Laptop {
     pub(crate) failures: u32,
     /// Whether its network lets the Mobility Header through.
     pub(crate) native: bool,
+    /// Whether it agrees on keys, unlike those of the old kind.
+    pub(crate) agrees: bool,
     /// Packets through each tunnel: sent, received.
     pub(crate) traffic: BTreeMap<HomeAgentAddress, (u64, u64)>,
 }
@@ -53,6 +55,8 @@ impl Laptop {
             tunnels: BTreeMap::new(),
             failures: 0,
             native: true,
+            // Every third is of the old kind.
+            agrees: !index.is_multiple_of(3),
             traffic: BTreeMap::new(),
         }
     }
@@ -61,13 +65,8 @@ impl Laptop {
         Identity::new(format!("laptop{}@example.org", self.index)).expect("a short name")
     }
 
-    /// Every third is of the old kind, which agrees on no key.
-    pub(crate) const fn agrees(&self) -> bool {
-        !self.index.is_multiple_of(3)
-    }
-
     fn credentials(&self) -> Credentials {
-        match self.agrees() {
+        match self.agrees {
             true => Credentials::Agreement { pinned: None },
             false => SecurityAssociation::open_mode().into(),
         }
@@ -128,9 +127,11 @@ impl Laptop {
         match family {
             Family::Ipv4 => Ipv4Addr::new(100 + network, high, middle, low).into(),
             Family::Ipv6 => {
+                // Each has a prefix of its own there.
+                let subnet = u16::from_be_bytes([middle, low]);
                 let [high, middle, low] = [high, middle, low].map(u16::from);
                 let network = 0x100 + u16::from(network);
-                Ipv6Addr::new(0x2001, 0xdb8, network, 0, 0, high, middle, low).into()
+                Ipv6Addr::new(0x2001, 0xdb8, network, subnet, 0, high, middle, low).into()
             }
         }
     }
@@ -329,6 +330,29 @@ impl Agent {
         }
     }
 
+    /// Serves only who agrees on a key, within these limits, and with nothing in its store.
+    pub(crate) fn protect(&mut self, quotas: Quotas) {
+        self.config.quotas = quotas;
+        self.config.mode = Mode::Open {
+            secret: HomeAgentSecret::from_seed(&[9; 32]),
+            legacy: false,
+        };
+        self.store.clear();
+    }
+
+    /// An address of the pool of the agent with this index.
+    pub(crate) fn nth_of_pool(index: usize, family: Family, number: u32) -> IpAddr {
+        let index = u8::try_from(index).unwrap_or(0);
+        let [_, _, high, low] = number.to_be_bytes();
+        match family {
+            Family::Ipv4 => Ipv4Addr::new(10, index, high, low).into(),
+            Family::Ipv6 => {
+                let low = u16::from_be_bytes([high, low]);
+                Ipv6Addr::new(0x2001, 0xdb8, 1, index.into(), 0, 0, 0, low).into()
+            }
+        }
+    }
+
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.contains(&HomeAgentAddress(address))
     }
@@ -407,7 +431,7 @@ impl Agent {
 }
 
 /// The server behind an agent.
-fn correspondent(agent: HomeAgentAddress) -> IpAddr {
+pub(crate) fn correspondent(agent: HomeAgentAddress) -> IpAddr {
     match agent.ip() {
         IpAddr::V4(agent) => {
             let [.., last] = agent.octets();

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::attacker::Attack;
 use crate::fleet::{Happening, NETWORKS, World};
 
 impl World {
@@ -86,6 +87,18 @@ impl World {
         for laptop in 0..self.laptops.len() {
             for second in 0..during.as_secs() {
                 self.schedule(Duration::from_secs(second), Happening::Talk(laptop));
+            }
+        }
+    }
+
+    /// Each of these happens so often within `spread`, one after the other.
+    pub(crate) fn schedule_attacks(&mut self, attacks: &[Attack], times: u32, spread: Duration) {
+        for n in 0..times {
+            for attack in attacks {
+                let at = self
+                    .network
+                    .between(spread / times * n, spread / times * (n + 1));
+                self.schedule(at, Happening::Attack(*attack));
             }
         }
     }

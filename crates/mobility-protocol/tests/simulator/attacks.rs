@@ -1,0 +1,235 @@
+//! Each attack, that it fails, and what it costs.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use mobility_protocol::home_agent::{Quotas, Rates};
+use mobility_protocol::mobile_node::BindingState;
+use mobility_protocol::{Family, HomeAddress, HomeAgentAddress};
+
+use crate::attacker::{Attack, victim};
+use crate::fleet::{Scale, World};
+use crate::network::Conditions;
+use crate::{FLEET, seconds, with_seeds};
+
+/// Few enough to be attacked in every way, in both families.
+const CROWD: Scale = Scale {
+    laptops: 40,
+    agents: 2,
+    conditions: Conditions::GOOD,
+    wrong_clocks: 0,
+    families: &[Family::Ipv4, Family::Ipv6],
+    without_native: 250,
+    ..FLEET
+};
+
+/// What the attacker's hosts and their site can have of a home agent.
+const QUOTAS: Quotas = Quotas {
+    host: 8,
+    site: 30,
+    rates: Rates {
+        host: 5,
+        site: 50,
+        all: 250,
+    },
+    first_lifetime: seconds(20),
+};
+
+/// Which home address each laptop has of each home agent.
+type Homes = BTreeMap<(usize, HomeAgentAddress), Option<HomeAddress>>;
+
+impl World {
+    /// Everybody has a binding under a key that was agreed on, and an attacker listens, or not.
+    fn under_attack(&mut self, on_path: bool) -> Homes {
+        for agent in &mut self.agents {
+            agent.protect(QUOTAS);
+        }
+        for agent in 0..self.agents.len() {
+            self.restart(agent);
+        }
+        for laptop in &mut self.laptops {
+            laptop.agrees = true;
+        }
+        self.attacker.on_path = on_path;
+        self.set_up(seconds(20));
+        self.run(seconds(60));
+        self.check_everybody_talks();
+        self.homes()
+    }
+
+    fn homes(&self) -> Homes {
+        let mut homes = Homes::new();
+        for (index, laptop) in self.laptops.iter().enumerate() {
+            for view in laptop.views(self.now()) {
+                assert_eq!(view.state, BindingState::Active, "laptop {index}");
+                homes.insert((index, view.agent), view.home_address);
+            }
+        }
+        homes
+    }
+
+    /// Everybody has what he had, and the attacker no more than his quota.
+    fn check_unharmed(&self, homes: &Homes) {
+        let honest = self.check_everybody_talks();
+        let now = self.homes();
+        for (whose, home_address) in homes {
+            assert_eq!(now.get(whose), Some(home_address), "{whose:?} lost it");
+        }
+        let failures: u32 = self.laptops.iter().map(|laptop| laptop.failures).sum();
+        assert_eq!(failures, 0, "nobody was kept from a binding");
+        self.tolls.check();
+        let (held, most) = (self.held() - honest, self.quota());
+        assert!(held <= most, "{held} of {most}");
+        assert!(self.attacker.sent > 0, "there was an attack");
+    }
+
+    /// How many bindings there are.
+    fn held(&self) -> usize {
+        self.agents.iter().map(|agent| agent.tunnels.len()).sum()
+    }
+
+    /// What the attacker's site can have of all home agents.
+    fn quota(&self) -> usize {
+        QUOTAS.site as usize * self.agents.len() * CROWD.families.len()
+    }
+
+    /// How often something happened at all home agents and laptops.
+    fn counted(&self, name: &str) -> u64 {
+        let agents = self.agents.iter().filter_map(|one| one.machine.as_ref());
+        let laptops = self.laptops.iter().filter_map(|one| one.machine.as_ref());
+        let agents = agents.flat_map(|machine| machine.counters());
+        let laptops = laptops.flat_map(|machine| machine.counters());
+        let agents = agents.map(|(known, count)| (known.into(), count));
+        agents
+            .chain(laptops)
+            .filter(|(known, _): &(Cow<'_, str>, u64)| known == name)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    fn attack_with(&mut self, attacks: &[Attack], times: u32) {
+        self.schedule_attacks(attacks, times, seconds(100));
+        self.schedule_checks(200, seconds(100));
+        self.schedule_talk(seconds(100));
+        self.run(seconds(110));
+    }
+}
+
+/// One attack on everybody while they stay, move, and their home agents restart. It is noticed as this.
+fn fails(attack: Attack, on_path: bool, noticed: &[&str]) {
+    with_seeds(1, CROWD, |world| {
+        let homes = world.under_attack(on_path);
+        let before: Vec<u64> = noticed.iter().map(|name| world.counted(name)).collect();
+        world.attack_with(&[attack], 50);
+        world.check_unharmed(&homes);
+        for (name, before) in noticed.iter().zip(before) {
+            assert!(world.counted(name) > before + 50, "{name}");
+        }
+        world.schedule_moves(4, seconds(100));
+        world.schedule_agent_crashes(seconds(100), false);
+        world.attack_with(&[attack], 50);
+        world.run(seconds(60));
+        world.check_unharmed(&homes);
+    });
+}
+
+#[test]
+fn what_was_said_before_changes_nothing() {
+    fails(Attack::Replay, true, &["reply_133", "status_144"]);
+}
+
+#[test]
+fn who_sees_everything_can_write_nothing() {
+    fails(Attack::Forge, true, &["drop_authentication_failed"]);
+}
+
+#[test]
+fn answers_in_the_place_of_a_home_agent_are_not_believed() {
+    fails(
+        Attack::Answer,
+        true,
+        &["drop_authentication_failed", "drop_other_key"],
+    );
+}
+
+#[test]
+fn a_name_is_worth_nothing_without_its_key() {
+    fails(Attack::TakeIdentities, true, &[]);
+    fails(Attack::TakeIdentities, false, &[]);
+}
+
+#[test]
+fn first_requests_from_nowhere_leave_nothing_and_bring_nobody_more_than_they_are() {
+    with_seeds(1, CROWD, |world| {
+        let homes = world.under_attack(false);
+        let before = world.held();
+        world.attack_with(&[Attack::Flood], 500);
+        world.check_unharmed(&homes);
+        assert_eq!(world.held(), before, "nothing is kept");
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let toll = world.tolls.with(victim(family));
+            assert!(toll.received > 50_000, "{toll:?}");
+        }
+    });
+}
+
+#[test]
+fn home_addresses_are_not_found_by_trying() {
+    fails(Attack::Scan, false, &["drop_unprotected", "challenges"]);
+}
+
+#[test]
+fn a_site_gets_its_quota_and_the_others_get_what_they_ask_for() {
+    with_seeds(1, CROWD, |world| {
+        let homes = world.under_attack(false);
+        world.attack_with(&[Attack::Hoard], 400);
+        world.check_unharmed(&homes);
+        let held = world.held() - homes.len();
+        assert_eq!(held, world.quota(), "as much as there is, and no more");
+        for name in ["refused_host_quota", "refused_site_quota"] {
+            assert!(world.counted(name) > 0, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_host_that_is_in_a_hurry_waits() {
+    with_seeds(1, CROWD, |world| {
+        let homes = world.under_attack(false);
+        let before = world.counted("bindings_created");
+        world.schedule_attacks(&[Attack::TakeIdentities], 1000, seconds(2));
+        world.run(seconds(3));
+        let hosts = 4 * world.agents.len() * CROWD.families.len();
+        let most = QUOTAS.rates.host as usize * 7 * hosts;
+        let created = usize::try_from(world.counted("bindings_created") - before).unwrap_or(0);
+        assert!(created <= most, "{created} of {most}");
+        world.check_unharmed(&homes);
+    });
+}
+
+#[test]
+fn a_victim_hears_no_more_than_the_attacker_says_in_its_name() {
+    with_seeds(1, CROWD, |world| {
+        let homes = world.under_attack(false);
+        world.attack_with(&[Attack::Hoard, Attack::MoveOntoVictim], 100);
+        world.check_unharmed(&homes);
+        assert!(world.counted("bindings_moved") > 100);
+        for family in [Family::Ipv4, Family::Ipv6] {
+            assert!(world.tolls.with(victim(family)).received > 10_000);
+        }
+    });
+}
+
+#[test]
+fn all_at_once_on_and_off_path() {
+    for on_path in [true, false] {
+        with_seeds(1, CROWD, |world| {
+            let homes = world.under_attack(on_path);
+            world.schedule_moves(4, seconds(100));
+            world.schedule_agent_crashes(seconds(100), false);
+            world.attack_with(&Attack::ALL, 60);
+            world.run(seconds(60));
+            world.check_unharmed(&homes);
+        });
+    }
+}
