@@ -1,8 +1,9 @@
 //! What must hold in a world: at any time, when it is calm, and when everybody has left.
 
 use mobility_protocol::mobile_node::{BindingState, BindingView};
-use mobility_protocol::{Reachability, Transport};
+use mobility_protocol::{Family, Reachability, Transport};
 
+use crate::attacker::victim;
 use crate::fleet::World;
 use crate::node::Agent;
 
@@ -11,6 +12,14 @@ impl World {
     pub(crate) fn check(&self) {
         for agent in &self.agents {
             self.check_agent(agent);
+            for tunnel in agent.tunnels.values() {
+                let remote = tunnel.endpoints.remote;
+                assert!(
+                    remote != victim(Family::of(remote))
+                        || tunnel.reachability == Reachability::Unproven,
+                    "{remote} never asked for what it gets"
+                );
+            }
         }
         let carried: usize = self.laptops.iter().map(|laptop| laptop.tunnels.len()).sum();
         assert_eq!(self.model.carried(), carried, "no address is carried twice");
