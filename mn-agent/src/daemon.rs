@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::state::{Keeper, StateDirectory};
+use crate::state::{Keeper, Memory, StateDirectory};
 use crate::status;
 use crate::waiting::Waiting;
 
@@ -128,7 +128,7 @@ impl Daemon {
             Some(identity) => identity.clone(),
             None => state.anonymous_identity(supervision::random()?)?,
         };
-        let stored = state.load_bindings();
+        let (stored, known) = (state.load_bindings(), state.load_acquaintances());
         let dataplane = MobileNodeDataplane::start(dataplane::mobile_node::Config {
             backend: status::backend_choice(config.backend),
             ..dataplane::mobile_node::Config::default()
@@ -136,7 +136,7 @@ impl Daemon {
         .await?;
         let changes = dataplane.monitor().changes();
         let signalling = Signalling::mobile_node()?;
-        let machine = MobileNode::new(
+        let mut machine = MobileNode::new(
             mobile_node::Config {
                 linger: config.session.linger,
                 inactivity: config.session.inactivity,
@@ -147,6 +147,7 @@ impl Daemon {
             Instant::now(),
             supervision::unix_time(),
         );
+        machine.restore_acquaintances(known, Instant::now());
         let (sender, reports) = mpsc::channel(REPORTS);
         let relay = Relay::start(relay_config(&config), sender)?;
 
@@ -274,7 +275,10 @@ impl Daemon {
                 agent,
                 home_address,
             } => self.look_at_usage(agent, home_address).await,
-            Event::SnapshotChanged => self.keeper.keep(self.machine.snapshot(Instant::now())),
+            Event::SnapshotChanged => self.keeper.keep(Memory {
+                bindings: self.machine.snapshot(Instant::now()),
+                acquaintances: self.machine.acquaintances(),
+            }),
             Event::Moved { .. } | Event::Lost { .. } | Event::Released { .. } => {}
         }
     }

@@ -8,10 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mobility_protocol::Identity;
-use mobility_protocol::mobile_node::StoredBinding;
+use mobility_protocol::mobile_node::{StoredAcquaintance, StoredBinding};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+const BINDINGS: &str = "bindings.json";
+const ACQUAINTANCES: &str = "acquaintances.json";
+
+/// What the machine knows that must outlive it.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    pub(crate) bindings: Vec<StoredBinding>,
+    pub(crate) acquaintances: Vec<StoredAcquaintance>,
+}
 
 /// The state directory. Its files are for the daemon alone: whoever knows an anonymous identity
 /// can act as its owner in open mode.
@@ -52,27 +64,34 @@ impl StateDirectory {
     /// The bindings of the last run. A file that can't be understood costs the bindings, not the
     /// start.
     pub(crate) fn load_bindings(&self) -> Vec<StoredBinding> {
-        let path = self.path.join("bindings.json");
+        self.load(BINDINGS)
+    }
+
+    /// The home agents to come back to, likewise.
+    pub(crate) fn load_acquaintances(&self) -> Vec<StoredAcquaintance> {
+        self.load(ACQUAINTANCES)
+    }
+
+    fn load<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
+        let path = self.path.join(name);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "can't read the stored bindings");
+                tracing::warn!(path = %path.display(), %error, "can't read what the last run stored");
                 return Vec::new();
             }
         };
         serde_json::from_slice(&text).unwrap_or_else(|error| {
-            tracing::warn!(path = %path.display(), %error, "the stored bindings are damaged, starting without");
+            tracing::warn!(path = %path.display(), %error, "what the last run stored is damaged, starting without");
             Vec::new()
         })
     }
 
-    /// Remembers these bindings instead of the former ones.
-    fn save_bindings(&self, bindings: &[StoredBinding]) -> io::Result<()> {
-        self.replace(
-            "bindings.json",
-            &serde_json::to_vec(bindings).map_err(io::Error::other)?,
-        )
+    /// Remembers this instead of what it was before.
+    fn save<T: Serialize>(&self, name: &str, content: &[T]) -> io::Result<()> {
+        let content = serde_json::to_vec(content).map_err(io::Error::other)?;
+        self.replace(name, &content)
     }
 
     /// The file holds the old content or the new one at any time, whatever happens.
@@ -90,10 +109,10 @@ impl StateDirectory {
     }
 }
 
-/// Writes the newest bindings beside the run loop, which a slow disk must not hold up: a move may
+/// Writes what is to be remembered beside the run loop, which a slow disk must not hold up: a move may
 /// be under way.
 pub(crate) struct Keeper {
-    newest: watch::Sender<Vec<StoredBinding>>,
+    newest: watch::Sender<Memory>,
     writer: JoinHandle<()>,
     failures: Arc<AtomicU64>,
 }
@@ -101,14 +120,17 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Starts the writer.
     pub(crate) fn start(directory: StateDirectory) -> Self {
-        let (newest, mut changes) = watch::channel(Vec::new());
+        let (newest, mut changes) = watch::channel(Memory::default());
         let failures = Arc::new(AtomicU64::new(0));
         let (counted, runtime) = (Arc::clone(&failures), Handle::current());
         let writer = tokio::task::spawn_blocking(move || {
-            // The last bindings are seen before the error that says that no others will come.
+            // The last state is seen before the error that says that no other will come.
             while runtime.block_on(changes.changed()).is_ok() {
-                let bindings = changes.borrow_and_update().clone();
-                if let Err(error) = directory.save_bindings(&bindings) {
+                let memory = changes.borrow_and_update().clone();
+                let saved = directory
+                    .save(BINDINGS, &memory.bindings)
+                    .and_then(|()| directory.save(ACQUAINTANCES, &memory.acquaintances));
+                if let Err(error) = saved {
                     counted.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, "the bindings can't be stored; they would not survive a crash");
                 }
@@ -121,9 +143,9 @@ impl Keeper {
         }
     }
 
-    /// Remembers these bindings instead of the former ones, soon.
-    pub(crate) fn keep(&self, bindings: Vec<StoredBinding>) {
-        self.newest.send_replace(bindings);
+    /// Remembers this instead of what it was before, soon.
+    pub(crate) fn keep(&self, memory: Memory) {
+        self.newest.send_replace(memory);
     }
 
     /// How often that failed.

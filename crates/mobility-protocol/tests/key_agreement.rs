@@ -11,7 +11,7 @@ use mobility_protocol::home_agent::{
     self, HomeAgent, Mode, Owner, Quotas, StoreChange, StoredRecord,
 };
 use mobility_protocol::mobile_node::{
-    BindingState, Config, Credentials, Event, MobileNode, StoredBinding, Usage,
+    BindingState, Config, Credentials, Event, MobileNode, StoredAcquaintance, StoredBinding, Usage,
 };
 use mobility_protocol::security::{Claimant, Cookie, HomeAgentSecret, KeyPair, PublicKey};
 use mobility_protocol::{
@@ -90,13 +90,17 @@ impl World {
     }
 
     fn bind(&mut self, pinned: Option<PublicKey>) {
+        self.bind_at(pinned, 7);
+    }
+
+    fn bind_at(&mut self, pinned: Option<PublicKey>, last: u8) {
         let (agent, now) = (home_agent(self.family), self.now);
         let server = address(self.family, 80);
         let credentials = Credentials::Agreement { pinned };
         self.laptop
             .bind(agent, "server.example", &[server], credentials, now)
             .unwrap();
-        self.attach(7);
+        self.attach(last);
     }
 
     fn attach(&mut self, last: u8) {
@@ -123,6 +127,12 @@ impl World {
             payload: &sent.payload,
         };
         self.agent.handle_input(datagram, self.now);
+        self.commit();
+        while self.agent.poll_event().is_some() {}
+        std::iter::from_fn(|| self.agent.poll_transmit()).collect()
+    }
+
+    fn commit(&mut self) {
         while let Some(change) = self.agent.poll_store_change() {
             let key = (change.owner(), change.family());
             match change {
@@ -130,8 +140,6 @@ impl World {
                 StoreChange::Delete(..) => self.store.remove(&key),
             };
         }
-        while self.agent.poll_event().is_some() {}
-        std::iter::from_fn(|| self.agent.poll_transmit()).collect()
     }
 
     fn deliver(&mut self, answer: &Transmit) {
@@ -164,6 +172,7 @@ impl World {
         self.now += time;
         self.laptop.handle_timeout(self.now);
         self.agent.handle_timeout(self.now);
+        self.commit();
     }
 
     fn state(&self) -> Option<BindingState> {
@@ -557,6 +566,130 @@ fn a_home_agent_that_asks_for_ever_is_not_answered_for_ever() {
     });
 }
 
+/// A world in which the laptop had a binding, and the home agent has forgotten it.
+fn acquainted(family: Family) -> World {
+    let mut world = World::new(family);
+    world.bind(None);
+    world.settle();
+    world.laptop.release(home_agent(family), world.now);
+    world.settle();
+    world.wait(Duration::from_secs(3600));
+    assert_eq!(world.agent.bindings(world.now).count(), 0);
+    assert_eq!(world.store.len(), 0);
+    assert_eq!(world.drops("challenges"), 1);
+    world
+}
+
+#[test]
+fn who_comes_back_needs_one_round_trip_and_then_shows_where_he_is() {
+    families(|family| {
+        let mut world = acquainted(family);
+        world.bind(None);
+        let request = world.sent().remove(0);
+        let answer = world.answers(&request, request.source).remove(0);
+        assert!(answer.payload.len() <= request.payload.len());
+        world.deliver(&answer);
+        assert_eq!(world.state(), Some(BindingState::Active));
+        let binding = world.agent.bindings(world.now).next().unwrap();
+        assert_eq!(
+            binding.reachability,
+            Reachability::Unproven,
+            "no credit yet"
+        );
+        assert_eq!(world.settle().len(), 1);
+        let binding = world.agent.bindings(world.now).next().unwrap();
+        assert_eq!(binding.reachability, Reachability::Proven);
+        assert_eq!(world.drops("challenges"), 1);
+        assert_eq!(world.drops("bindings_resumed"), 1);
+    });
+}
+
+#[test]
+fn who_comes_back_elsewhere_or_after_a_day_is_a_stranger_again() {
+    families(|family| {
+        let mut world = acquainted(family);
+        world.bind_at(None, 8);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(world.drops("bindings_resumed"), 0);
+        assert_eq!(world.drops("challenges"), 2);
+
+        let mut world = acquainted(family);
+        world.wait(Duration::from_secs(23 * 3600));
+        world.bind(None);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(world.drops("bindings_resumed"), 0);
+        assert_eq!(world.drops("challenges"), 2);
+    });
+}
+
+#[test]
+fn a_restarted_mobile_node_knows_whom_it_knew() {
+    families(|family| {
+        let mut world = acquainted(family);
+        let text = serde_json::to_string(&world.laptop.acquaintances()).unwrap();
+        let known: Vec<StoredAcquaintance> = serde_json::from_str(&text).unwrap();
+        let unix_time = NEW_YEAR + (world.now - world.begin);
+        let restarted = |seed| {
+            let mut laptop =
+                MobileNode::new(Config::new(identity()), [seed; 32], world.now, unix_time);
+            laptop.restore_acquaintances(known.clone(), world.now);
+            laptop
+        };
+        let mut again = restarted(6);
+        world.laptop = restarted(5);
+        world.bind(None);
+        world.settle();
+        assert_eq!(world.drops("bindings_resumed"), 1);
+
+        // However often it is shown, a token lends one address.
+        std::mem::swap(&mut world.laptop, &mut again);
+        world.wait(Duration::from_secs(1));
+        world.bind(None);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(
+            world.laptop.bindings(world.now)[0].home_address,
+            again.bindings(world.now)[0].home_address
+        );
+        assert_eq!(world.agent.bindings(world.now).count(), 1);
+    });
+}
+
+#[test]
+fn a_recorded_return_is_worth_nothing_later_and_nothing_elsewhere() {
+    families(|family| {
+        let mut world = acquainted(family);
+        world.bind(None);
+        let request = world.sent().remove(0);
+        world.answers(&request, address(family, 66));
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+        world.answers(&request, request.source);
+        assert_eq!(world.agent.bindings(world.now).count(), 1);
+        world.laptop.release(home_agent(family), world.now);
+        world.wait(Duration::from_secs(601));
+        world.wait(Duration::from_secs(3600));
+        assert_eq!(world.store.len(), 0);
+        for answer in world.answers(&request, request.source) {
+            assert!(answer.payload.len() <= request.payload.len());
+        }
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+    });
+}
+
+#[test]
+fn a_pinned_home_agent_is_not_taken_for_the_one_known_before() {
+    families(|family| {
+        let mut world = acquainted(family);
+        world.bind(Some(HomeAgentSecret::from_seed(&[3; 32]).public()));
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Registering));
+        assert_eq!(world.drops("drop_other_key"), 1);
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+    });
+}
+
 /// The vectors of docs/security.md.
 #[test]
 fn a_second_implementation_finds_the_same_numbers() {
@@ -566,21 +699,22 @@ fn a_second_implementation_finds_the_same_numbers() {
     let association = pair
         .with_home_agent(&secret.public(), at, &identity())
         .unwrap();
-    let cookie = secret.cookie(
-        &Claimant {
-            home_agent: at,
-            source: [198, 51, 100, 7].into(),
-            spi: association.spi,
-            identity: &identity(),
-        },
-        NEW_YEAR,
-    );
+    let identity = identity();
+    let claimant = Claimant {
+        home_agent: at,
+        source: [198, 51, 100, 7].into(),
+        spi: association.spi,
+        identity: &identity,
+    };
+    let cookie = secret.cookie(&claimant, NEW_YEAR);
+    let token = secret.token(&claimant, NEW_YEAR);
     let found = [
         pair.public().to_string(),
         secret.public().to_string(),
         format!("{:08x}", association.spi),
         hex::encode(association.key.as_bytes()),
         hex::encode(cookie.0),
+        hex::encode(token.0),
     ];
     assert_eq!(
         found,
@@ -590,6 +724,7 @@ fn a_second_implementation_finds_the_same_numbers() {
             "9a92f238",
             "28a96c426776ae7666e50d1c9dfc4b0aa316dccc18fd45e3a27e3936ea415e91",
             "6955b900620108592cca7221756b755f90561034",
+            "6955b9003b65140b375b2563d1efc9e33cb6e4c9",
         ]
     );
     assert_ne!(cookie, Cookie::NONE);

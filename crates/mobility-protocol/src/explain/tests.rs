@@ -57,6 +57,32 @@ fn a_denial_has_the_name_of_its_code() {
 }
 
 #[test]
+fn what_keys_are_agreed_with_is_named() {
+    let reply = "0300003c0a800009cb00710aed00378080000001";
+    let element = |kind: &str, length: usize| {
+        let content = length + 4;
+        format!("ff{content:02x}434841{kind}{}", "5a".repeat(length))
+    };
+    let elements = [
+        ("key_share", "01", 32),
+        ("cookie", "02", 20),
+        ("resumption_token", "03", 20),
+    ];
+    let message: String = elements
+        .iter()
+        .map(|(_, kind, length)| element(kind, *length))
+        .collect();
+    let explanation = explain(&hex::decode(format!("{reply}{message}")).unwrap());
+    for (index, (name, _, length)) in elements.into_iter().enumerate() {
+        assert_eq!(
+            explanation["extensions"][index][name],
+            "5a".repeat(length),
+            "{explanation}"
+        );
+    }
+}
+
+#[test]
 fn a_refused_message_shows_what_could_be_read() {
     let octets = "0122025800000000cb00710ac6336407ed0056c0800000068303616263480100";
     let explanation = explain(&hex::decode(octets).unwrap());

@@ -1,7 +1,7 @@
 //! Who may vouch for a message: a mobile node we share a key with, or a stranger who shows that our
 //! answers reach him and that he holds the key he brings along.
 //!
-//! Strangers cost nothing that lasts. Until a cookie comes back there is no state, no computation on
+//! Strangers cost nothing that lasts. Until a cookie, or a token, comes back there is no state, no computation on
 //! public keys, and no answer larger than the question.
 
 use std::net::IpAddr;
@@ -13,7 +13,8 @@ use super::config::Policy;
 use super::counters::DropReason;
 use super::table::Table;
 use crate::security::{
-    Claimant, Cookie, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, SecurityAssociation,
+    Claimant, Cookie, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, ResumptionToken,
+    SecurityAssociation,
 };
 use crate::{Family, Identity};
 
@@ -35,6 +36,7 @@ pub(super) struct Claim<'a> {
     pub(super) spi: u32,
     pub(super) key_share: Option<PublicKey>,
     pub(super) cookie: Option<Cookie>,
+    pub(super) token: Option<ResumptionToken>,
 }
 
 /// Who sent it.
@@ -42,7 +44,7 @@ pub(super) struct Claim<'a> {
 pub(super) enum Acquaintance {
     /// Whoever has this key, which the authenticator will tell.
     Known(Arc<SecurityAssociation>),
-    /// Who was sent a cookie, if the authenticator is made with this key; else a stranger.
+    /// Who was sent a cookie or, not long ago, a token, if the authenticator is made with this key; else a stranger.
     Newcomer(SecurityAssociation, Challenge),
     /// Nobody knows yet. This is to come back.
     Stranger(Challenge),
@@ -91,9 +93,16 @@ impl Directory<'_> {
             key_share: claim.key_share.map(|_| secret.public()),
             cookie: secret.cookie(&claimant, self.unix_time),
         };
-        if let (Some(key_share), Some(cookie)) = (claim.key_share, claim.cookie)
+        let unix_time = self.unix_time;
+        let was_there = || {
+            let cookie = claim.cookie;
+            cookie.is_some_and(|cookie| secret.verify(&cookie, &claimant, unix_time))
+                || (claim.token)
+                    .is_some_and(|token| secret.verify_token(&token, &claimant, unix_time))
+        };
+        if let Some(key_share) = claim.key_share
             && key_share.spi() == claim.spi
-            && secret.verify(&cookie, &claimant, self.unix_time)
+            && was_there()
         {
             let pair = secret.key_pair();
             return pair

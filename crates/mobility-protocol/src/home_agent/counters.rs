@@ -64,6 +64,8 @@ impl DropReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
     Created,
+    /// One of them, by a mobile node that came back.
+    Resumed,
     Moved,
     /// One of them, to where its mobile node has not shown itself yet.
     MovedUnproven,
@@ -75,8 +77,9 @@ pub(super) enum Life {
 }
 
 impl Life {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("bindings_created", Self::Created),
+        ("bindings_resumed", Self::Resumed),
         ("bindings_moved", Self::Moved),
         ("moves_unproven", Self::MovedUnproven),
         ("moves_proven", Self::Proven),

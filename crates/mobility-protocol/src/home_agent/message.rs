@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::security::{Cookie, SecurityAssociation};
+use crate::wire::KeyAgreement;
 use crate::wire::mip6::SequenceNumber;
 use crate::{
     CareOfAddress, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transmit, Transport,
@@ -89,8 +90,8 @@ pub(super) struct Acknowledgement {
     pub(super) outcome: Result<Lifetime, Denial>,
     /// The one granted or, in a refusal, the one asked for.
     pub(super) home_address: Option<HomeAddress>,
-    /// What is to be sent back, if there is room for it.
-    pub(super) cookie: Option<Cookie>,
+    /// What is to be sent back, at once or the next time, if there is room for it.
+    pub(super) element: Option<KeyAgreement>,
 }
 
 /// Why not, and what it takes to be fresh the next time.

@@ -377,6 +377,7 @@ impl HomeAgent {
                 identity,
             },
             Life::Created
+            | Life::Resumed
             | Life::Moved
             | Life::MovedUnproven
             | Life::Proven

@@ -11,7 +11,8 @@ use super::HomeAgent;
 use super::counters::Life;
 use super::message::BindingUpdate;
 use super::table::{Binding, Slot};
-use crate::security::{COOKIE_LIFETIME, Claimant, Cookie};
+use crate::security::{COOKIE_LIFETIME, Claimant};
+use crate::wire::KeyAgreement;
 use crate::{CareOfAddress, Reachability};
 
 /// Where mobile nodes showed themselves last that have not since they left there, and when that was.
@@ -93,11 +94,26 @@ impl HomeAgent {
         }
     }
 
-    /// What a mobile node that may be elsewhere is to send back.
-    pub(super) fn cookie_for(&self, update: &BindingUpdate, now: Instant) -> Option<Cookie> {
+    /// What a mobile node that may be elsewhere is to send back, or what one that agreed on a key may
+    /// come back with.
+    pub(super) fn element_for(
+        &self,
+        update: &BindingUpdate,
+        found: Reachability,
+        now: Instant,
+    ) -> Option<KeyAgreement> {
         let secret = &self.policy.secret;
         let claimant = self.claimant(update)?;
-        Some(secret.cookie(&claimant, self.clock.unix_time(now)))
+        let unix_time = self.clock.unix_time(now);
+        match found {
+            Reachability::Unproven => {
+                Some(KeyAgreement::Cookie(secret.cookie(&claimant, unix_time)))
+            }
+            Reachability::Proven => update
+                .association
+                .is_agreed()
+                .then(|| KeyAgreement::ResumptionToken(secret.token(&claimant, unix_time))),
+        }
     }
 
     fn is_echo(&self, update: &BindingUpdate, unix_time: Duration) -> bool {

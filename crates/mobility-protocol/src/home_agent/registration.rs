@@ -42,9 +42,11 @@ impl HomeAgent {
             Ok(granted) => Acknowledgement {
                 outcome: Ok(granted.lifetime),
                 home_address: Some(granted.home_address),
-                cookie: match granted.reachability {
-                    Reachability::Proven => None,
-                    Reachability::Unproven => self.cookie_for(update, now),
+                element: match granted.lifetime {
+                    Lifetime::Zero => None,
+                    Lifetime::Finite(_) | Lifetime::Infinite => {
+                        self.element_for(update, granted.reachability, now)
+                    }
                 },
             },
             Err(reason) => Acknowledgement {
@@ -54,7 +56,7 @@ impl HomeAgent {
                     sequence: time.last_sequence(),
                 }),
                 home_address: update.home_address,
-                cookie: None,
+                element: None,
             },
         }
     }
@@ -121,6 +123,9 @@ impl HomeAgent {
         match former {
             None => {
                 self.counters.lived(Life::Created);
+                if reachability == Reachability::Unproven {
+                    self.counters.lived(Life::Resumed);
+                }
                 self.install(slot);
                 self.events.push_back(Event::BindingCreated {
                     home_address,

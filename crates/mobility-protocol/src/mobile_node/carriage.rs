@@ -105,7 +105,7 @@ impl Entry {
             },
             stamp,
             transport,
-            elements: self.authority.elements(purpose),
+            elements: self.authority.elements(purpose, path.care_of),
         };
         let Some(payload) = signalling::encode(&update, &association) else {
             return;

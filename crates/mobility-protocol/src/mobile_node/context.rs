@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
 
+use super::acquaintance::StoredAcquaintance;
 use super::attempt::Pace;
 use super::clock::{AgentClock, WallClock};
 use super::config::Config;
@@ -88,6 +89,8 @@ pub(super) struct Memory {
     /// When somebody last had us ask it whether it still holds the binding.
     pub(super) asked: Option<Instant>,
     pub(super) pace: Pace,
+    /// What the next binding can begin with.
+    pub(super) acquaintance: Option<StoredAcquaintance>,
     /// Until when it is left alone, and why.
     hold_off: Option<(Instant, FailureReason)>,
     failures: u32,
@@ -102,6 +105,7 @@ impl Memory {
             transport: None,
             asked: None,
             pace: Pace::default(),
+            acquaintance: None,
             hold_off: None,
             failures: 0,
             touched: now,

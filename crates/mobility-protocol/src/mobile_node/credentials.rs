@@ -10,8 +10,8 @@ use super::attempt::{Purpose, Request};
 use super::context::Context;
 use super::signalling::{Acknowledgement, Challenge, Verdict};
 use super::status::Drop;
-use crate::Identity;
-use crate::security::{Cookie, KeyPair, PublicKey, SecurityAssociation};
+use crate::security::{Cookie, KeyPair, PublicKey, ResumptionToken, SecurityAssociation};
+use crate::{CareOfAddress, HomeAgentAddress, Identity};
 
 /// What a mobile node has for a home agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub(super) struct Agreement {
     made: Option<Made>,
     /// What the home agent waits for.
     cookie: Option<Cookie>,
+    /// What spares us a cookie where it was given.
+    token: Option<(ResumptionToken, CareOfAddress)>,
     /// How many challenges in a row came with another key, and when the first did.
     other_keys: u8,
     other_since: Option<Instant>,
@@ -104,13 +106,22 @@ struct Made {
 pub(super) struct Elements {
     pub(super) key_share: Option<PublicKey>,
     pub(super) cookie: Option<Cookie>,
+    pub(super) token: Option<ResumptionToken>,
 }
 
 impl Authority {
-    pub(super) fn new(credentials: Credentials, context: &mut Context<'_>) -> Self {
+    /// For a new binding with `agent`: with the key of the last one, if there was one a short while ago.
+    pub(super) fn new(
+        agent: HomeAgentAddress,
+        credentials: Credentials,
+        context: &mut Context<'_>,
+    ) -> Self {
         match credentials {
             Credentials::Association(association) => Self::shared(association),
             Credentials::Agreement { pinned } => {
+                if let Some(agreement) = Agreement::of_acquaintance(agent, pinned, context) {
+                    return Self::Agreed(Box::new(agreement));
+                }
                 let mut secret = zeroize::Zeroizing::new([0; 32]);
                 context.rng.fill_bytes(&mut *secret);
                 Self::Agreed(Box::new(Agreement {
@@ -118,6 +129,7 @@ impl Authority {
                     pinned,
                     made: None,
                     cookie: None,
+                    token: None,
                     other_keys: 0,
                     other_since: None,
                 }))
@@ -142,19 +154,7 @@ impl Authority {
             Credentials::Association(association) => return Some(Self::shared(association)),
             Credentials::Agreement { pinned } => pinned,
         };
-        let stored = stored?;
-        let mut secret = zeroize::Zeroizing::new([0; 32]);
-        hex::decode_to_slice(&stored.secret, &mut *secret).ok()?;
-        let mut agreement = Agreement {
-            pair: KeyPair::new(*secret),
-            pinned,
-            made: None,
-            cookie: None,
-            other_keys: 0,
-            other_since: None,
-        };
-        let key = stored.key.parse().ok()?;
-        agreement.agree(key, stored.address, identity).ok()?;
+        let agreement = Agreement::resume(stored?, pinned, identity)?;
         Some(Self::Agreed(Box::new(agreement)))
     }
 
@@ -183,19 +183,24 @@ impl Authority {
 
     /// What the next message brings along. A first one says who asks; later ones do when they are
     /// asked. Updates leave room for the cookie by which the home agent wants to see where we are.
-    pub(super) fn elements(&self, purpose: Purpose) -> Elements {
+    pub(super) fn elements(&self, purpose: Purpose, care_of: CareOfAddress) -> Elements {
         let cookie = |asked: Option<Cookie>, room: bool| asked.or(room.then_some(Cookie::NONE));
         let update = purpose == Purpose::Update;
         match self {
             Self::Shared { cookie: asked, .. } => Elements {
                 key_share: None,
                 cookie: cookie(*asked, update),
+                token: None,
             },
             Self::Agreed(agreement) => {
-                let introduced = purpose == Purpose::First || agreement.cookie.is_some();
+                let first = purpose == Purpose::First;
+                let introduced = first || agreement.cookie.is_some();
+                let token = agreement.token.filter(|(_, given_at)| *given_at == care_of);
+                let returns = first && agreement.cookie.is_none();
                 Elements {
                     key_share: introduced.then(|| agreement.pair.public()),
                     cookie: cookie(agreement.cookie, introduced || update),
+                    token: token.filter(|_| returns).map(|(token, _)| token),
                 }
             }
         }
@@ -271,11 +276,17 @@ impl Authority {
     }
 
     /// The home agent has what it needs or, with a cookie, wants to see that we are where it sent it.
-    pub(super) fn accepted(&mut self, asked: Option<Cookie>) {
+    /// A token, given for this care-of address, is for the next time.
+    pub(super) fn accepted(
+        &mut self,
+        asked: Option<Cookie>,
+        given: Option<(ResumptionToken, CareOfAddress)>,
+    ) {
         match self {
             Self::Shared { cookie, .. } => *cookie = asked,
             Self::Agreed(agreement) => {
                 agreement.cookie = asked;
+                agreement.token = given.or(agreement.token);
                 agreement.other_keys = 0;
                 agreement.other_since = None;
             }
@@ -287,6 +298,7 @@ impl Authority {
         if let Self::Agreed(agreement) = self {
             agreement.made = None;
             agreement.cookie = None;
+            agreement.token = None;
             agreement.other_keys = 0;
             agreement.other_since = None;
         }
@@ -294,6 +306,42 @@ impl Authority {
 }
 
 impl Agreement {
+    /// The one of the last binding with this home agent.
+    fn of_acquaintance(
+        agent: HomeAgentAddress,
+        pinned: Option<PublicKey>,
+        context: &Context<'_>,
+    ) -> Option<Self> {
+        let unix_time = context.wall.unix_time(context.now);
+        let known = context.memory.acquaintance.as_ref()?;
+        let usable = known.is_fresh(unix_time) && known.agreement.address == agent.ip();
+        let stored = usable.then_some(&known.agreement)?;
+        let mut agreement = Self::resume(stored, pinned, &context.config.identity)?;
+        agreement.token = known.token();
+        Some(agreement)
+    }
+
+    fn resume(
+        stored: &StoredAgreement,
+        pinned: Option<PublicKey>,
+        identity: &Identity,
+    ) -> Option<Self> {
+        let mut secret = zeroize::Zeroizing::new([0; 32]);
+        hex::decode_to_slice(&stored.secret, &mut *secret).ok()?;
+        let mut agreement = Self {
+            pair: KeyPair::new(*secret),
+            pinned,
+            made: None,
+            cookie: None,
+            token: None,
+            other_keys: 0,
+            other_since: None,
+        };
+        let key = stored.key.parse().ok()?;
+        agreement.agree(key, stored.address, identity).ok()?;
+        Some(agreement)
+    }
+
     fn agree(&mut self, key: PublicKey, address: IpAddr, identity: &Identity) -> Result<(), Drop> {
         if self.pinned.is_some_and(|pinned| pinned != key) {
             return Err(Drop::OtherKey);

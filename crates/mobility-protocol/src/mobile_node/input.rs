@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::MobileNode;
+use super::acquaintance::StoredAcquaintance;
 use super::attempt::Purpose;
 use super::credentials::Challenged;
 use super::entry::Entry;
@@ -83,6 +84,7 @@ impl MobileNode {
                 home_address,
                 home_agent,
                 cookie,
+                token: _,
             } => {
                 if !self.surroundings.lead_to(home_agent) {
                     return Err(Drop::HomeAgentUnusable);
@@ -160,7 +162,15 @@ impl MobileNode {
                         Hint::Sequence(last) => memory.sequence = Some(last),
                     }
                 }
-                Verdict::Accepted { .. } => {
+                Verdict::Accepted { token, .. } => {
+                    let entry = self.entries.get(&agent);
+                    let agreement = entry.and_then(|entry| entry.authority.stored());
+                    if let Some((agreement, token)) = agreement.zip(token) {
+                        let care_of = request.path.care_of;
+                        let known =
+                            StoredAcquaintance::new(agent, agreement, token, care_of, unix_time);
+                        memory.acquaintance = Some(known);
+                    }
                     if let Some(timestamp) = request.stamp.timestamp {
                         memory.clock.accept(timestamp);
                     }
@@ -176,10 +186,11 @@ impl MobileNode {
             if !matches!(verdict, Verdict::Challenged(_)) {
                 entry.outstanding.remove(request.stamp);
             }
-            if let Verdict::Accepted { cookie, .. } = verdict {
+            if let Verdict::Accepted { cookie, token, .. } = verdict {
                 // Elsewhere it is worth nothing.
                 let cookie = cookie.filter(|_| request.attachment == attachment);
-                entry.authority.accepted(cookie);
+                let token = token.map(|token| (token, request.path.care_of));
+                entry.authority.accepted(cookie, token);
             }
             if let Some(attempt) = entry.attempt_mut() {
                 attempt.heard();

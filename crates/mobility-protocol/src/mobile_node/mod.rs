@@ -37,6 +37,7 @@
 //! answered is what later messages go in. Refreshes, which have the time, try the Mobility Header
 //! first again.
 
+mod acquaintance;
 mod attempt;
 mod carriage;
 mod clock;
@@ -69,6 +70,7 @@ use entry::{Entry, State};
 use transitions::Input;
 
 pub use crate::Refusal;
+pub use acquaintance::{MAX_ACQUAINTANCES, StoredAcquaintance};
 pub use config::{Config, MAX_AGENTS, MAX_CORRESPONDENTS, MAX_NAMES, Usage};
 pub use credentials::{Credentials, StoredAgreement};
 pub use event::{BindError, Event, FailureReason, LossReason};
@@ -143,7 +145,7 @@ impl MobileNode {
         self.remember(agent, now);
         if !self.entries.contains_key(&agent) {
             self.with_context(agent, now, |entries, context| {
-                let authority = Authority::new(credentials.into(), context);
+                let authority = Authority::new(agent, credentials.into(), context);
                 entries.insert(agent, Entry::new(agent, authority, context));
             });
         }

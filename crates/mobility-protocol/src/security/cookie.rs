@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::key_agreement::sixteen_octets;
-use super::{KeyPair, PublicKey};
+use super::{KeyPair, PublicKey, ResumptionToken, TOKEN_LIFETIME};
 use crate::Identity;
 
 /// How long a cookie is good for.
@@ -20,7 +20,7 @@ pub const COOKIE_LIFETIME: Duration = Duration::from_secs(60);
 /// How far the clocks of several processes with one secret may differ.
 const CLOCK_TOLERANCE: u32 = 5;
 
-/// How long cookies are made with one key.
+/// How long cookies and tokens are made with one key.
 const ROTATION: u64 = 3600;
 
 /// A home agent's proof to itself that somebody received a message of its at some address: when
@@ -60,11 +60,13 @@ pub struct Claimant<'a> {
 #[derive(Clone)]
 pub struct HomeAgentSecret {
     key_pair: KeyPair,
-    cookies: CookieKey,
+    cookies: SealKey,
+    tokens: SealKey,
 }
 
+/// What is sent to somebody to come back is sealed with this.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-struct CookieKey([u8; 32]);
+struct SealKey([u8; 32]);
 
 impl HomeAgentSecret {
     /// What follows from this seed.
@@ -83,7 +85,8 @@ impl HomeAgentSecret {
         };
         Self {
             key_pair: KeyPair::new(derive(b"x25519")),
-            cookies: CookieKey(derive(b"cookies")),
+            cookies: SealKey(derive(b"cookies")),
+            tokens: SealKey(derive(b"resumption")),
         }
     }
 
@@ -102,26 +105,58 @@ impl HomeAgentSecret {
     /// A cookie for this claimant, at this Unix time.
     #[must_use]
     pub fn cookie(&self, claimant: &Claimant<'_>, unix_time: Duration) -> Cookie {
-        self.cookie_of(claimant, seconds(unix_time))
+        Cookie(self.cookies.seal(claimant, seconds(unix_time)))
     }
 
     /// Whether this claimant was given this cookie not longer than [`COOKIE_LIFETIME`] ago.
     #[must_use]
     pub fn verify(&self, cookie: &Cookie, claimant: &Claimant<'_>, unix_time: Duration) -> bool {
-        let [a, b, c, d, ..] = cookie.0;
+        self.cookies
+            .verify(&cookie.0, claimant, unix_time, COOKIE_LIFETIME)
+    }
+
+    /// What spares this claimant the next cookie, from this Unix time on.
+    #[must_use]
+    pub fn token(&self, claimant: &Claimant<'_>, unix_time: Duration) -> ResumptionToken {
+        ResumptionToken(self.tokens.seal(claimant, seconds(unix_time)))
+    }
+
+    /// Whether this claimant was given this token not longer than [`TOKEN_LIFETIME`] ago.
+    #[must_use]
+    pub fn verify_token(
+        &self,
+        token: &ResumptionToken,
+        claimant: &Claimant<'_>,
+        unix_time: Duration,
+    ) -> bool {
+        self.tokens
+            .verify(&token.0, claimant, unix_time, TOKEN_LIFETIME)
+    }
+}
+
+impl SealKey {
+    fn verify(
+        &self,
+        sealed: &[u8; 20],
+        claimant: &Claimant<'_>,
+        unix_time: Duration,
+        lifetime: Duration,
+    ) -> bool {
+        let [a, b, c, d, ..] = *sealed;
         let made = u32::from_be_bytes([a, b, c, d]);
         // Wrapping: in 2106 the count begins again.
         let age = seconds(unix_time)
             .wrapping_add(CLOCK_TOLERANCE)
             .wrapping_sub(made);
-        let in_time = u64::from(age) <= COOKIE_LIFETIME.as_secs() + u64::from(CLOCK_TOLERANCE);
-        in_time && bool::from(self.cookie_of(claimant, made).0.ct_eq(&cookie.0))
+        let in_time = u64::from(age) <= lifetime.as_secs() + u64::from(CLOCK_TOLERANCE);
+        in_time && bool::from(self.seal(claimant, made).ct_eq(sealed))
     }
 
-    fn cookie_of(&self, claimant: &Claimant<'_>, made: u32) -> Cookie {
+    /// When it was made, and the first 16 octets of a code over that and the claimant.
+    fn seal(&self, claimant: &Claimant<'_>, made: u32) -> [u8; 20] {
         // A key that was found out is of no use for long.
         let period = u64::from(made) / ROTATION;
-        let key = code(&self.cookies.0, &[&period.to_be_bytes()]);
+        let key = code(&self.0, &[&period.to_be_bytes()]);
         let code = code(
             &key,
             &[
@@ -132,12 +167,12 @@ impl HomeAgentSecret {
                 claimant.identity.as_bytes(),
             ],
         );
-        let mut cookie = Cookie::NONE;
+        let mut sealed = [0; 20];
         let octets = made.to_be_bytes().into_iter().chain(code);
-        for (place, octet) in cookie.0.iter_mut().zip(octets) {
+        for (place, octet) in sealed.iter_mut().zip(octets) {
             *place = octet;
         }
-        cookie
+        sealed
     }
 }
 
@@ -219,6 +254,37 @@ mod tests {
         let stranger = HomeAgentSecret::from_seed(&[8; 32]);
         assert!(!stranger.verify(&cookie, &claimant, NOW));
         assert!(!secret.verify(&Cookie::NONE, &claimant, NOW));
+    }
+
+    #[test]
+    fn a_token_is_good_for_one_claimant_and_a_day_and_is_no_cookie() {
+        let secret = HomeAgentSecret::from_seed(&[7; 32]);
+        let identity = Identity::new("a@example.net").unwrap();
+        let claimant = Claimant {
+            home_agent: [192, 0, 2, 1].into(),
+            source: [203, 0, 113, 10].into(),
+            spi: 0x8000_0001,
+            identity: &identity,
+        };
+        let token = secret.token(&claimant, NOW);
+        let second = Duration::from_secs(1);
+        assert!(secret.verify_token(&token, &claimant, NOW));
+        assert!(secret.verify_token(&token, &claimant, NOW + TOKEN_LIFETIME));
+        assert!(!secret.verify_token(&token, &claimant, NOW + TOKEN_LIFETIME + second));
+        assert!(!secret.verify_token(&token, &claimant, NOW - 6 * second));
+        let elsewhere = Claimant {
+            source: [203, 0, 113, 11].into(),
+            ..claimant
+        };
+        assert!(!secret.verify_token(&token, &elsewhere, NOW));
+        let other = Claimant {
+            spi: 0x8000_0002,
+            ..claimant
+        };
+        assert!(!secret.verify_token(&token, &other, NOW));
+        assert!(!secret.verify(&Cookie(token.0), &claimant, NOW));
+        let cookie = secret.cookie(&claimant, NOW);
+        assert!(!secret.verify_token(&ResumptionToken(cookie.0), &claimant, NOW));
     }
 
     #[test]

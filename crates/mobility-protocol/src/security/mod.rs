@@ -5,12 +5,14 @@ mod cookie;
 mod key;
 mod key_agreement;
 mod mn_aaa;
+mod resumption;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use cookie::{COOKIE_LIFETIME, Claimant, Cookie, HomeAgentSecret};
 pub use key::{Key, KeyError};
 pub use key_agreement::{FIRST_AGREED_SPI, KeyPair, PublicKey, PublicKeyError};
 pub use mn_aaa::{CHAP_SPI, MnAaaChap};
+pub use resumption::{ResumptionToken, TOKEN_LIFETIME};
 
 use subtle::ConstantTimeEq;
 

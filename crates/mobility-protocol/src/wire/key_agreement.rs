@@ -11,13 +11,14 @@
 //! ```
 //! In Mobile IPv4 the first of these octets is the sub-type of the short extension format.
 
-use crate::security::{Cookie, PublicKey};
+use crate::security::{Cookie, PublicKey, ResumptionToken};
 
 /// How others' experiments with the same types are told from this one.
 const MARK: [u8; 3] = *b"CHA";
 
 const KEY_SHARE: u8 = 1;
 const COOKIE: u8 = 2;
+const RESUMPTION_TOKEN: u8 = 3;
 
 /// One step toward a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub enum KeyAgreement {
     /// Kind 2: from a home agent, what to send back; from a mobile node, what it was sent, or
     /// [`Cookie::NONE`] to ask for one. 20 octets.
     Cookie(Cookie),
+    /// Kind 3: from a home agent, what to come back with; from a mobile node that comes back, what it was
+    /// sent. 20 octets.
+    ResumptionToken(ResumptionToken),
 }
 
 impl KeyAgreement {
@@ -39,6 +43,10 @@ impl KeyAgreement {
         match (*mark == MARK, *kind) {
             (true, KEY_SHARE) => value.try_into().ok().map(PublicKey).map(Self::KeyShare),
             (true, COOKIE) => value.try_into().ok().map(Cookie).map(Self::Cookie),
+            (true, RESUMPTION_TOKEN) => {
+                let token = value.try_into().ok().map(ResumptionToken);
+                token.map(Self::ResumptionToken)
+            }
             (true | false, _) => None,
         }
     }
@@ -49,6 +57,7 @@ impl KeyAgreement {
         match self {
             Self::KeyShare(_) => "key_share",
             Self::Cookie(_) => "cookie",
+            Self::ResumptionToken(_) => "resumption_token",
         }
     }
 
@@ -58,6 +67,7 @@ impl KeyAgreement {
         match self {
             Self::KeyShare(key) => &key.0,
             Self::Cookie(cookie) => &cookie.0,
+            Self::ResumptionToken(token) => &token.0,
         }
     }
 
@@ -65,6 +75,7 @@ impl KeyAgreement {
         let kind = match self {
             Self::KeyShare(_) => KEY_SHARE,
             Self::Cookie(_) => COOKIE,
+            Self::ResumptionToken(_) => RESUMPTION_TOKEN,
         };
         [&MARK[..], &[kind], self.value()].concat()
     }

@@ -69,6 +69,7 @@ pub(super) fn admit(
         spi: authentication.spi,
         key_share: extensions.key_share(),
         cookie: extensions.cookie(),
+        token: extensions.resumption_token(),
     };
     let association = match directory.find(&claim)? {
         Acquaintance::Known(association) => {

@@ -160,13 +160,12 @@ impl Envelope {
             extensions,
         };
         let mut payload = reply.encode(&update.association);
-        if let Some(cookie) = acknowledgement.cookie {
-            let element = Extension::KeyAgreement(KeyAgreement::Cookie(cookie));
-            reply.extensions.push(element);
-            let with_cookie = reply.encode(&update.association);
+        if let Some(element) = acknowledgement.element {
+            reply.extensions.push(Extension::KeyAgreement(element));
+            let longer = reply.encode(&update.association);
             // Nothing is reflected that is larger than what came.
-            if with_cookie.len() <= self.length {
-                payload = with_cookie;
+            if longer.len() <= self.length {
+                payload = longer;
             }
         }
         Answer {

@@ -132,6 +132,7 @@ pub(super) fn authenticate(
         spi: authentication.spi,
         key_share: update.options.key_share(),
         cookie: update.options.cookie(),
+        token: update.options.resumption_token(),
     };
     let association = match directory.find(&claim)? {
         Acquaintance::Known(association) => association,

@@ -212,14 +212,14 @@ impl Envelope {
         // What the request had room for, the shorter answer has room for.
         let _ = fill(&mut answer, &update.identity, said, timestamp);
         let mut transmit = self.seal(&answer, &update.association, &addresses);
-        if let Some(cookie) = acknowledgement.cookie
-            && let element = MobilityOption::KeyAgreement(KeyAgreement::Cookie(cookie))
+        if let Some(element) = acknowledgement.element
+            && let element = MobilityOption::KeyAgreement(element)
             && answer.options.push(element).is_ok()
         {
-            let with_cookie = self.seal(&answer, &update.association, &addresses);
+            let longer = self.seal(&answer, &update.association, &addresses);
             // Nothing is reflected that is larger than what came.
-            if with_cookie.payload.len() <= self.length {
-                transmit = with_cookie;
+            if longer.payload.len() <= self.length {
+                transmit = longer;
             }
         }
         Answer {

@@ -56,10 +56,15 @@ pub(super) fn encode(
         registration_through_foreign_agent: false,
         encapsulation: 0,
     }));
-    let Elements { key_share, cookie } = update.elements;
+    let Elements {
+        key_share,
+        cookie,
+        token,
+    } = update.elements;
     let elements = [
         key_share.map(KeyAgreement::KeyShare),
         cookie.map(KeyAgreement::Cookie),
+        token.map(KeyAgreement::ResumptionToken),
     ];
     for element in elements.into_iter().flatten() {
         extensions.push(Extension::KeyAgreement(element));
@@ -161,6 +166,7 @@ impl<'a> Reply<'a> {
                 home_address: self.reply.home_address.into(),
                 home_agent: self.reply.home_agent.into(),
                 cookie: extensions.cookie(),
+                token: extensions.resumption_token(),
             },
             ReplyCode::IDENTIFICATION_MISMATCH => {
                 Verdict::NotFresh(Hint::Clock(self.reply.identification.high()))

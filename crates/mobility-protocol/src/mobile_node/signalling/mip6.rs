@@ -62,10 +62,15 @@ pub(super) fn encode(
     if let Some(timestamp) = update.stamp.timestamp {
         options.push(MobilityOption::ReplayProtection(timestamp));
     }
-    let Elements { key_share, cookie } = update.elements;
+    let Elements {
+        key_share,
+        cookie,
+        token,
+    } = update.elements;
     let elements = [
         key_share.map(KeyAgreement::KeyShare),
         cookie.map(KeyAgreement::Cookie),
+        token.map(KeyAgreement::ResumptionToken),
     ];
     options.extend(
         elements
@@ -220,6 +225,7 @@ impl Acknowledgement<'_> {
                     home_address: addresses.home_address.into(),
                     home_agent: self.packet.source.into(),
                     cookie: options.cookie(),
+                    token: options.resumption_token(),
                 }
             }
             Status::SEQUENCE_OUT_OF_WINDOW => Verdict::NotFresh(Hint::Sequence(*sequence)),

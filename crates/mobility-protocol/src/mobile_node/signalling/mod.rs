@@ -11,7 +11,7 @@ use super::attempt::Request;
 use super::credentials::Elements;
 use super::status::Drop;
 use crate::binding::is_host_address;
-use crate::security::{Cookie, PublicKey, SecurityAssociation};
+use crate::security::{Cookie, PublicKey, ResumptionToken, SecurityAssociation};
 use crate::wire::mip6::SequenceNumber;
 use crate::{
     CareOfAddress, Datagram, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transport,
@@ -73,6 +73,8 @@ pub(super) enum Verdict {
         home_agent: IpAddr,
         /// What shows that it was heard where it was asked from, if that is to be shown.
         cookie: Option<Cookie>,
+        /// What to come back with.
+        token: Option<ResumptionToken>,
     },
     /// The update may have been an old one; this is what the next has to go by.
     NotFresh(Hint),

@@ -5,7 +5,7 @@ use super::super::iana::GeneralizedAuthenticationSubtype;
 use super::super::{DecodeError, ExtensionType};
 use super::{Extension, Frames, RevocationSupport, UdpTunnelReply, UdpTunnelRequest};
 use crate::Identity;
-use crate::security::{Cookie, PublicKey};
+use crate::security::{Cookie, PublicKey, ResumptionToken};
 use crate::wire::KeyAgreement;
 
 /// The extensions of one message, in order.
@@ -123,6 +123,18 @@ impl Extensions {
         self.protected().iter().find_map(|extension| {
             if let Extension::KeyAgreement(KeyAgreement::Cookie(cookie)) = extension {
                 Some(*cookie)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What a mobile node that comes back has of the home agent.
+    #[must_use]
+    pub fn resumption_token(&self) -> Option<ResumptionToken> {
+        self.protected().iter().find_map(|extension| {
+            if let Extension::KeyAgreement(KeyAgreement::ResumptionToken(token)) = extension {
+                Some(*token)
             } else {
                 None
             }

@@ -10,7 +10,7 @@ use super::{
     Authentication, BindingAuthorization, Ipv4AddressAcknowledgement, Ipv4HomeAddress,
     MobilityOption, NatDetection, NonceIndices, padding,
 };
-use crate::security::{Cookie, PublicKey};
+use crate::security::{Cookie, PublicKey, ResumptionToken};
 use crate::wire::KeyAgreement;
 use crate::{Identity, Lifetime};
 
@@ -181,6 +181,18 @@ impl<const START: usize> Options<START> {
         self.find(|option| {
             if let MobilityOption::KeyAgreement(KeyAgreement::Cookie(cookie)) = option {
                 Some(*cookie)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// What a mobile node that comes back has of the home agent.
+    #[must_use]
+    pub fn resumption_token(&self) -> Option<ResumptionToken> {
+        self.find(|option| {
+            if let MobilityOption::KeyAgreement(KeyAgreement::ResumptionToken(token)) = option {
+                Some(*token)
             } else {
                 None
             }
