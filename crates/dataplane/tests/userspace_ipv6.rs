@@ -162,6 +162,12 @@ fn a_home_agent_believes_nothing() {
             to("2001:db8:c::1"),
         ),
         (
+            "any router of our network",
+            "drop_not_a_correspondent",
+            CARE_OF_1_6,
+            to("2001:db8:c::"),
+        ),
+        (
             "a routing header",
             "drop_source_route",
             CARE_OF_1_6,

@@ -49,8 +49,8 @@ impl Peers {
     }
 }
 
-/// The addresses at which this host receives packets, as of one moment: its own, and the broadcast
-/// addresses of its networks.
+/// The addresses at which this host receives packets, as of one moment: its own, and those of its
+/// networks that are for everybody or for any router.
 #[derive(Debug)]
 pub(super) struct Own(BTreeSet<IpAddr>);
 
@@ -70,14 +70,13 @@ impl Own {
             let [address, mask, broadcast] =
                 [interface.address, interface.netmask, interface.broadcast]
                     .map(|address| address.and_then(ip));
-            // The kernel takes the last address of a network for one of these without being told.
-            let last = match (address, mask) {
-                (Some(IpAddr::V4(address)), Some(IpAddr::V4(mask))) => {
-                    Some((address | !mask).into())
-                }
-                _ => None,
-            };
-            [address, broadcast, last].into_iter().flatten()
+            let network = address
+                .zip(mask)
+                .and_then(|(address, mask)| IpNet::with_netmask(address, mask).ok());
+            [address, broadcast]
+                .into_iter()
+                .flatten()
+                .chain(network.into_iter().flat_map(everybody))
         });
         self.0 = found.chain(addresses.iter()).collect();
     }
@@ -86,6 +85,17 @@ impl Own {
     pub(super) fn has(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
+}
+
+/// The addresses of a network that its routers answer to without being told: in IPv4 its first and last,
+/// for broadcasts; in IPv6 the first, for any router (RFC 4291, section 2.6.1). Networks of two have none.
+fn everybody(network: IpNet) -> impl Iterator<Item = IpAddr> {
+    let has_some = network.max_prefix_len() - network.prefix_len() >= 2;
+    let last = network.addr().is_ipv4().then(|| network.broadcast());
+    [Some(network.network()), last]
+        .into_iter()
+        .flatten()
+        .filter(move |_| has_some)
 }
 
 fn ip(address: SockaddrStorage) -> Option<IpAddr> {
@@ -145,6 +155,22 @@ mod tests {
             let address = peer.parse().unwrap();
             assert_eq!(peers.has(address), expected, "{peer}");
             assert_eq!(peers.name(address), named, "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_addresses_for_everybody_unless_it_is_for_two() {
+        for (network, expected) in [
+            ("198.51.100.7/24", vec!["198.51.100.0", "198.51.100.255"]),
+            ("198.51.100.6/31", vec![]),
+            ("198.51.100.6/32", vec![]),
+            ("2001:db8:c::7/64", vec!["2001:db8:c::"]),
+            ("2001:db8:c::6/127", vec![]),
+        ] {
+            let found: Vec<_> = everybody(network.parse().unwrap())
+                .map(|address| address.to_string())
+                .collect();
+            assert_eq!(found, expected, "{network}");
         }
     }
 

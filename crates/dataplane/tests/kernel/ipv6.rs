@@ -100,6 +100,11 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
                 to("2001:db8:c::1"),
             ),
             (
+                "any router of our network",
+                "drop_not_a_correspondent",
+                to("2001:db8:c::"),
+            ),
+            (
                 "a routing header",
                 "drop_source_route",
                 behind(43, &[UDP, 0, 4, 1, 0, 0, 0, 0], &good),
