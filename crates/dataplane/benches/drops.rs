@@ -1,0 +1,180 @@
+//! What rubbish costs the userspace backend of a home agent: the processor time of the thread that
+//! judges it, for each reason, while a transfer of 100 Mbit/s goes on through the same tunnel. Needs
+//! root and iperf3.
+//!
+//! `cargo bench -p dataplane --bench drops [seconds per measurement]`
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a benchmark")]
+
+#[path = "../tests/userspace_lab/mod.rs"]
+mod userspace_lab;
+
+use std::io::IoSlice;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+use socket2::{Domain, Socket, Type};
+use userspace_lab::*;
+
+const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
+
+/// Packets sent by one call.
+const BATCH: usize = 64;
+
+fn main() {
+    if !possible() {
+        return;
+    }
+    let seconds = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .next()
+        .unwrap_or(5);
+    let lab = Lab::new();
+    let (home_agent, _mobile_node) = lab.bound();
+    let _server = lab.cn.start(&format!("iperf3 -s -B {CORRESPONDENT}"));
+    eventually("the server listens", || {
+        !lab.cn.sh("ss -Hltn sport = 5201").is_empty()
+    });
+
+    let good = datagram(HOME, CORRESPONDENT, 9);
+    let elsewhere = datagram(HOME, Ipv4Addr::new(198, 51, 100, 9), 9);
+    let kinds = [
+        ("nothing", "", None),
+        (
+            "another outer source",
+            "drop_wrong_outer_source",
+            Some(encapsulated(STRANGER, AGENT, &good)),
+        ),
+        (
+            "another inner source",
+            "drop_wrong_inner_source",
+            Some(encapsulated(
+                CARE_OF_1,
+                AGENT,
+                &datagram(STRANGER, CORRESPONDENT, 9),
+            )),
+        ),
+        (
+            "a tunnel inside",
+            "drop_nested_tunnel",
+            Some(encapsulated(
+                CARE_OF_1,
+                AGENT,
+                &encapsulated(HOME, CORRESPONDENT, &good),
+            )),
+        ),
+        (
+            "no correspondent",
+            "drop_not_a_correspondent",
+            Some(encapsulated(CARE_OF_1, AGENT, &elsewhere)),
+        ),
+    ];
+    println!(
+        "{:<24}{:>14}{:>14}{:>20}{:>18}",
+        "rubbish", "dropped/s", "ns each", "/s of one core", "transfer Mbit/s"
+    );
+    for (what, counter, packet) in kinds {
+        let dropped = || match counter {
+            "" => 0,
+            counter => count(&home_agent, counter),
+        };
+        let flood = packet.map(|packet| Flood::start(&lab, packet));
+        let begin = (Instant::now(), dropped(), worked());
+        let report = lab.mn.sh(&format!(
+            "iperf3 -c {CORRESPONDENT} -t {seconds} -b 100M -R -f m"
+        ));
+        let took = begin.0.elapsed().as_secs_f64();
+        let (drops, busy) = ((dropped() - begin.1) as f64, (worked() - begin.2) as f64);
+        drop(flood);
+        println!(
+            "{what:<24}{:>14.0}{:>14.0}{:>20.0}{:>18}",
+            drops / took,
+            busy / drops.max(1.0),
+            drops * 1e9 / busy,
+            received(&report)
+        );
+    }
+    println!("home agent: {:?}", counted(&home_agent));
+}
+
+/// The same packet again and again, from the router.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn start(lab: &Lab, packet: Vec<u8>) -> Self {
+        let socket = lab
+            .router
+            .run(|| Socket::new(Domain::IPV4, Type::RAW, Some(255.into())).expect("raw"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let slices = [[IoSlice::new(&packet)]; BATCH];
+            let to = [Some(SockaddrIn::from(std::net::SocketAddrV4::new(AGENT, 0))); BATCH];
+            let mut headers = MultiHeaders::preallocate(BATCH, None);
+            while !stopped.load(Ordering::Relaxed) {
+                // What does not fit into a queue is the network's loss.
+                let _ = sendmmsg(
+                    socket.as_raw_fd(),
+                    &mut headers,
+                    &slices,
+                    to,
+                    [],
+                    MsgFlags::empty(),
+                );
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// Nanoseconds that the thread has worked which receives the home agent's tunnelled packets. Of the two
+/// with its name the other is the mobile node's, and younger.
+fn worked() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc");
+    let receives = tasks
+        .flatten()
+        .filter_map(|task| task.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|task| {
+            std::fs::read_to_string(format!("/proc/self/task/{task}/comm"))
+                .is_ok_and(|name| name == "tunnel-down\n")
+        })
+        .min()
+        .unwrap_or_else(|| panic!("no thread receives"));
+    let times = std::fs::read_to_string(format!("/proc/self/task/{receives}/schedstat"));
+    let times = times.unwrap_or_else(|error| panic!("no times of a thread: {error}"));
+    let worked = times.split(' ').next().and_then(|time| time.parse().ok());
+    worked.unwrap_or_else(|| panic!("no time in {times}"))
+}
+
+/// What the receiver's line of a report says.
+fn received(report: &str) -> &str {
+    let line = report.lines().find(|line| line.ends_with("receiver"));
+    let mut words = line.unwrap_or_default().split_whitespace();
+    let mut last = "?";
+    words
+        .find_map(|word| match word {
+            "Mbits/sec" => Some(last),
+            _ => {
+                last = word;
+                None
+            }
+        })
+        .unwrap_or("?")
+}
