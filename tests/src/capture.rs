@@ -1,6 +1,8 @@
 //! What was really on the wire: tcpdump writes it down, tshark judges it.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -8,9 +10,15 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::{LabError, Node, Process};
+use crate::{LabError, Node, Process, packet};
 
 const START: Duration = Duration::from_secs(10);
+/// The parts of a capture file (pcap) before the first packet, and before each (pcap-savefile(5)).
+const FILE_HEADER: usize = 24;
+const RECORD_HEADER: usize = 16;
+/// What is before the packet in a frame.
+const ETHERNET_HEADER: usize = 14;
+
 const JUDGE: Duration = Duration::from_secs(20);
 
 /// A running capture.
@@ -64,6 +72,40 @@ impl Capture {
             self.tcpdump.finish(START)?;
         }
         Ok(())
+    }
+
+    /// Every captured packet from the IP header on, of a capture on one interface.
+    pub fn packets(&self) -> Result<Vec<Vec<u8>>, LabError> {
+        let what = LabError::io(format!("read {}", self.file.display()));
+        let octets = fs::read(&self.file).map_err(what)?;
+        let mut rest = octets.get(FILE_HEADER..).unwrap_or_default();
+        let mut packets = Vec::new();
+        while let Some((header, behind)) = rest.split_at_checked(RECORD_HEADER)
+            && let [_, _, _, _, _, _, _, _, length @ .., _, _, _, _] = header
+            && let Ok(length) = <[u8; 4]>::try_from(length)
+            && let Ok(length) = usize::try_from(u32::from_ne_bytes(length))
+            && let Some((frame, behind)) = behind.split_at_checked(length)
+        {
+            packets.extend(frame.get(ETHERNET_HEADER..).map(<[u8]>::to_vec));
+            rest = behind;
+        }
+        Ok(packets)
+    }
+
+    /// Of the captured packets, how many octets came to `own` from each address, and how many it sent there. Headers
+    /// of IP count.
+    pub fn tolls(&self, own: IpAddr) -> Result<BTreeMap<IpAddr, (usize, usize)>, LabError> {
+        let mut tolls = BTreeMap::<IpAddr, (usize, usize)>::new();
+        for octets in self.packets()? {
+            match packet::ends(&octets) {
+                Some((other, to)) if to == own => tolls.entry(other).or_default().0 += octets.len(),
+                Some((from, other)) if from == own => {
+                    tolls.entry(other).or_default().1 += octets.len();
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(tolls)
     }
 
     /// How many captured packets satisfy `filter` (in tshark's words, empty for all).

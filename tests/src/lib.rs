@@ -5,6 +5,7 @@
 //! owns a network namespace, and all of it is gone when the process ends, however it ends.
 
 pub mod advertiser;
+pub mod attacker;
 pub mod backend;
 pub mod capture;
 pub mod chart;
@@ -37,6 +38,7 @@ pub mod udp;
 pub mod wait;
 
 pub use advertiser::{Advertisement, Advertiser};
+pub use attacker::Attacker;
 pub use backend::Backend;
 pub use capture::Capture;
 pub use conversation::Conversation;

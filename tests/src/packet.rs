@@ -39,6 +39,24 @@ pub(crate) fn udp_in_ipv6(from: (Ipv6Addr, u16), to: (Ipv6Addr, u16), data: &[u8
     datagram
 }
 
+/// A packet of IPv4.
+pub(crate) fn ipv4(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut packet = vec![0x45, 0];
+    packet.extend(length(IPV4_HEADER + payload.len()));
+    packet.extend([0, 0, 0, 0, HOPS, protocol, 0, 0]);
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    let checksum = checksum::over(&packet);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
 /// A packet of IPv6.
 pub(crate) fn ipv6(
     source: Ipv6Addr,
@@ -64,21 +82,26 @@ pub(crate) fn udp_data(packet: &[u8]) -> Option<&[u8]> {
     packet.get(header + UDP_HEADER..)
 }
 
+/// Who a packet is from and to.
+pub(crate) fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    match packet.first()? >> 4 {
+        4 => {
+            let of = |octets: &[u8]| Some(Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?));
+            let [source, destination] = [packet.get(12..16)?, packet.get(16..20)?];
+            Some((of(source)?.into(), of(destination)?.into()))
+        }
+        6 => {
+            let of = |octets: &[u8]| Some(Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?));
+            let [source, destination] = [packet.get(8..24)?, packet.get(24..40)?];
+            Some((of(source)?.into(), of(destination)?.into()))
+        }
+        _ => None,
+    }
+}
+
 /// What a packet of IPv4 without options carries.
 pub(crate) fn ipv4_payload(packet: &[u8]) -> Option<&[u8]> {
     packet.get(IPV4_HEADER..)
-}
-
-fn ipv4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x45, 0];
-    packet.extend(length(IPV4_HEADER + payload.len()));
-    packet.extend([0, 0, 0, 0, HOPS, protocol, 0, 0]);
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    let checksum = checksum::over(&packet);
-    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    packet.extend(payload);
-    packet
 }
 
 fn unsealed(from: u16, to: u16, data: &[u8]) -> Vec<u8> {

@@ -1,8 +1,11 @@
 //! The book of stories: small internets, the real daemons, unmodified programs. One file per promise.
 
+mod a_flood_of_strangers_leaves_nothing;
 mod a_name_captures_no_others_address;
 mod a_published_key_is_insisted_on;
+mod a_stranger_changes_no_binding;
 mod a_thousand_laptops;
+mod a_tunnel_leads_to_correspondents_alone;
 mod absent_agent_costs_at_most_the_hold;
 mod advertisements_come_late_or_wrong;
 mod agent_and_server_on_one_host;
@@ -29,6 +32,7 @@ mod move_while_an_answer_is_held;
 mod name_server_dies_and_returns;
 mod narrow_network_is_no_black_hole;
 mod network_that_does_not_answer;
+mod one_site_does_not_take_the_pool;
 mod packet_to_an_unbound_address_is_counted_once;
 mod ping_survives_moves;
 mod plain_connection;
@@ -144,6 +148,10 @@ const BOOK: &[StoryEntry] = &[
     story!(connectionless_use_ends_by_inactivity, ["nc"]),
     story!(unused_binding_is_released, []),
     story!(rubbish_does_not_stop_a_transfer, ["curl"]),
+    story!(a_stranger_changes_no_binding, ["curl", "tcpdump"]),
+    story!(a_flood_of_strangers_leaves_nothing, ["curl", "tcpdump"]),
+    story!(one_site_does_not_take_the_pool, ["curl"]),
+    story!(a_tunnel_leads_to_correspondents_alone, []),
     story!(
         tshark_understands_every_message,
         ["curl", "tcpdump", "tshark"]
