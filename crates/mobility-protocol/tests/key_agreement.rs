@@ -14,6 +14,7 @@ use mobility_protocol::mobile_node::{
     BindingState, Config, Credentials, Event, MobileNode, StoredAcquaintance, StoredBinding, Usage,
 };
 use mobility_protocol::security::{Claimant, Cookie, HomeAgentSecret, KeyPair, PublicKey};
+use mobility_protocol::wire::mip6::Packet;
 use mobility_protocol::{
     CareOfAddress, Datagram, Family, HomeAgentAddress, Identity, Path, Reachability, Transmit,
 };
@@ -434,6 +435,48 @@ fn one_host_gets_so_many_bindings_a_second() {
         world.wait(Duration::from_secs(1));
         assert_eq!(crowd(&mut world, 30..40), 10);
         assert_eq!(world.drops("refused_rate"), 0, "nobody else is concerned");
+    });
+}
+
+#[test]
+fn who_proves_only_where_he_is_makes_a_home_agent_compute_so_much_and_no_more() {
+    families(|family| {
+        let mut world = World::new(family);
+        world.bind(None);
+        let first = world.sent().remove(0);
+        let challenge = world.answers(&first, first.source).remove(0);
+        world.deliver(&challenge);
+        let second = world.sent().remove(0);
+        // The cookie is good, the key is not.
+        let mut forged = second.clone();
+        let last = forged.payload.len() - 1;
+        forged.payload[last] ^= 1;
+        if let (IpAddr::V6(source), IpAddr::V6(destination)) = (second.source, second.destination) {
+            let header = Packet {
+                source,
+                destination,
+                home_address: None,
+                routing_address: None,
+                message: &[],
+            }
+            .pseudo_header();
+            let checksum = header.checksum(&forged.payload);
+            forged.payload[4..6].copy_from_slice(&checksum.to_be_bytes());
+        }
+        for _ in 0..1000 {
+            world.answers(&forged, forged.source);
+        }
+        let computed = world.drops("challenges") - 1;
+        assert_eq!(computed, 80, "four seconds of four times five");
+        assert_eq!(world.drops("drop_too_many_agreements"), 920);
+        // He himself has to wait, too.
+        world.answers(&second, second.source);
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+        world.wait(Duration::from_secs(1));
+        let due = world.laptop.poll_timeout().unwrap();
+        world.wait(due - world.now);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
     });
 }
 

@@ -6,11 +6,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Owner;
 use super::config::Policy;
 use super::counters::DropReason;
+use super::rates::Pace;
 use super::table::Table;
 use crate::security::{
     Claimant, Cookie, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, ResumptionToken,
@@ -18,12 +19,15 @@ use crate::security::{
 };
 use crate::{Family, Identity};
 
-/// Everybody who is known.
-#[derive(Debug, Clone, Copy)]
+/// Everybody who is known, and how many more may get to be.
+#[derive(Debug)]
 pub(super) struct Directory<'a> {
     pub(super) policy: &'a Policy,
     pub(super) table: &'a Table,
+    /// How many agreements are computed for whom.
+    pub(super) agreements: &'a mut Pace,
     pub(super) unix_time: Duration,
+    pub(super) now: Instant,
 }
 
 /// What a message says about who sent it.
@@ -60,7 +64,7 @@ pub(super) struct Challenge {
 
 impl Directory<'_> {
     /// Who makes this claim.
-    pub(super) fn find(&self, claim: &Claim<'_>) -> Result<Acquaintance, DropReason> {
+    pub(super) fn find(self, claim: &Claim<'_>) -> Result<Acquaintance, DropReason> {
         // Where the published key would do, who can have a better one gets it.
         let wants_key = claim.spi == OPEN_MODE_SPI && claim.key_share.is_some();
         if let Some(association) = self.policy.association(claim.identity, claim.spi)
@@ -104,6 +108,9 @@ impl Directory<'_> {
             && key_share.spi() == claim.spi
             && was_there()
         {
+            if !self.agreements.spend(claim.source.into(), self.now) {
+                return Err(DropReason::TooManyAgreements);
+            }
             let pair = secret.key_pair();
             return pair
                 .with_mobile_node(&key_share, claim.home_agent, claim.identity)

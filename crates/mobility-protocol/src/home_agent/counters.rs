@@ -37,6 +37,8 @@ pub(super) enum DropReason {
     Unprotected,
     /// An answer would be larger than what it answers, to somebody who proved nothing.
     TooShort,
+    /// More agreements than are computed in a second for one host, one site, or all.
+    TooManyAgreements,
     /// The authenticator is not the one the association makes. In IPv4 there is no answer: it would
     /// need a valid authenticator of our own and tell a stranger more than the mobile node, which
     /// drops it if it has another key. In IPv6 RFC 4285 has one, at a bounded rate.
@@ -44,7 +46,7 @@ pub(super) enum DropReason {
 }
 
 impl DropReason {
-    const NAMED: [(&'static str, Self); 12] = [
+    const NAMED: [(&'static str, Self); 13] = [
         ("drop_family_not_served", Self::FamilyNotServed),
         ("drop_unexpected_destination", Self::UnexpectedDestination),
         ("drop_invalid_source", Self::InvalidSource),
@@ -56,6 +58,7 @@ impl DropReason {
         ("drop_unknown_association", Self::UnknownAssociation),
         ("drop_unprotected", Self::Unprotected),
         ("drop_too_short", Self::TooShort),
+        ("drop_too_many_agreements", Self::TooManyAgreements),
         ("drop_authentication_failed", Self::AuthenticationFailed),
     ];
 }

@@ -140,6 +140,8 @@ pub struct HomeAgent {
     taken: Taken,
     /// How fast they get more.
     pace: Pace,
+    /// How many agreements on keys are computed for them.
+    agreements: Pace,
     table: Table,
     clock: Clock,
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
@@ -168,13 +170,15 @@ impl HomeAgent {
         now: Instant,
         unix_time: Duration,
     ) -> Result<Self, ConfigError> {
-        let (taken, pace) = (Taken::new(config.quotas), Pace::new(config.quotas.rates));
+        let (taken, rates) = (Taken::new(config.quotas), config.quotas.rates);
+        let (pace, agreements) = (Pace::new(rates), Pace::new(rates.of_agreements()));
         let (policy, pools) = Policy::new(config, seed)?;
         Ok(Self {
             policy,
             pools,
             taken,
             pace,
+            agreements,
             table: Table::default(),
             clock: Clock::new(unix_time, now),
             moving: BTreeMap::new(),
@@ -195,7 +199,9 @@ impl HomeAgent {
         let directory = Directory {
             policy: &self.policy,
             table: &self.table,
+            agreements: &mut self.agreements,
             unix_time: self.clock.unix_time(now),
+            now,
         };
         match signalling::open(directory, &self.pools, &datagram) {
             Ok((update, envelope)) => {

@@ -33,12 +33,25 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// For each binding so many agreements on its key are computed, good or bad.
+    const AGREEMENTS: u32 = 4;
+
     /// As fast as they come.
     pub const UNLIMITED: Self = Self {
         host: u32::MAX,
         site: u32::MAX,
         all: u32::MAX,
     };
+
+    /// How many agreements on keys are computed at these rates.
+    pub(super) fn of_agreements(self) -> Self {
+        let more = |rate: u32| rate.saturating_mul(Self::AGREEMENTS);
+        Self {
+            host: more(self.host),
+            site: more(self.site),
+            all: more(self.all),
+        }
+    }
 }
 
 impl Default for Rates {
@@ -96,6 +109,15 @@ impl Pace {
         } else {
             Ok(())
         }
+    }
+
+    /// One more for who is there, if there may be.
+    pub(super) fn spend(&mut self, care_of: CareOfAddress, now: Instant) -> bool {
+        let room = self.has_room(care_of, now).is_ok();
+        if room {
+            self.take(care_of, now);
+        }
+        room
     }
 
     /// Who is there has one more.
