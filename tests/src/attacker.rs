@@ -32,6 +32,9 @@ const MOBILITY_HEADER: u8 = 135;
 const IP_IN_IP: u8 = 4;
 const IPV6_IN_IP: u8 = 41;
 
+/// What is before the question in a message of the DNS.
+const DNS_HEADER: usize = 12;
+
 /// The UDP port of Mobile IPv4 signalling.
 const MIP4_PORT: u16 = 434;
 
@@ -63,9 +66,9 @@ impl Attacker {
         self.address
     }
 
-    /// Captures on the way to a site's gateway what `filter` (in tcpdump's words) lets through.
-    pub fn listen_at(site: &Site, filter: &str) -> Result<Capture, LabError> {
-        Capture::start(&site.gateway, UPLINK, filter)
+    /// Captures on a machine's link to the core what `filter` (in tcpdump's words) lets through.
+    pub fn listen_at(node: &Node, filter: &str) -> Result<Capture, LabError> {
+        Capture::start(node, UPLINK, filter)
     }
 
     /// Sends whole packets of one family as they are, each once.
@@ -118,6 +121,61 @@ pub fn repeated(mut octets: Vec<u8>) -> Vec<u8> {
         checksum.fill(0);
     }
     octets
+}
+
+/// A question about a name in a captured packet.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who asks.
+    pub from: SocketAddr,
+    /// Whom.
+    pub to: SocketAddr,
+    message: Vec<u8>,
+}
+
+impl Question {
+    /// The question about the addresses of `name`, of the story's family, if this packet is one.
+    #[must_use]
+    pub fn about(name: &str, octets: &[u8]) -> Option<Question> {
+        let (from, to) = packet::ends(octets)?;
+        let [a, b, c, d, ..] = *packet::udp_header(octets)? else {
+            return None;
+        };
+        let message = packet::udp_data(octets)?;
+        let labels = name.split('.').flat_map(|label| {
+            [&[u8::try_from(label.len()).unwrap_or(0)], label.as_bytes()].concat()
+        });
+        let kind = match Family::of_this_story() {
+            Family::Ipv4 => 1,
+            Family::Ipv6 => 28,
+        };
+        let question: Vec<u8> = labels.chain([0, 0, kind, 0, 1]).collect();
+        let asked = message.get(DNS_HEADER..)?.get(..question.len())?;
+        asked.eq_ignore_ascii_case(&question).then(|| Question {
+            from: (from, u16::from_be_bytes([a, b])).into(),
+            to: (to, u16::from_be_bytes([c, d])).into(),
+            message: message[..DNS_HEADER + question.len()].to_vec(),
+        })
+    }
+
+    /// A packet in which `from` answers that the name has this address, to the question with the number that lies
+    /// `beside` the one it has.
+    #[must_use]
+    pub fn answered(&self, from: SocketAddr, beside: u8, address: IpAddr) -> Vec<u8> {
+        let mut answer = self.message.clone();
+        answer[1] = answer[1].wrapping_add(beside);
+        // A recursive answer with one question and one record (RFC 1035 section 4.1.1).
+        answer[2..DNS_HEADER].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+        let octets = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let kind = self.message[self.message.len() - 3];
+        let length = u8::try_from(octets.len()).unwrap_or(0);
+        answer.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, length]);
+        answer.extend(octets);
+        packet::udp(from, self.from, &answer)
+    }
 }
 
 /// Where a packet goes.

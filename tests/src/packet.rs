@@ -73,6 +73,15 @@ pub(crate) fn ipv6(
     packet
 }
 
+/// The header of the UDP datagram in a packet without options or extension headers.
+pub(crate) fn udp_header(packet: &[u8]) -> Option<&[u8]> {
+    let header = match packet.first()? >> 4 {
+        4 => IPV4_HEADER,
+        _ => IPV6_HEADER,
+    };
+    packet.get(header..header + UDP_HEADER)
+}
+
 /// The data of the UDP datagram in a packet without options or extension headers.
 pub(crate) fn udp_data(packet: &[u8]) -> Option<&[u8]> {
     let header = match packet.first()? >> 4 {

@@ -35,7 +35,7 @@ pub(crate) fn tell(story: &Story) -> Told {
             attacker::first_contact(number, source, &stage.site)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let mut capture = Attacker::listen_at(&stage.site, Words::of_this_story().signalling)?;
+    let mut capture = Attacker::listen_at(&stage.site.gateway, Words::of_this_story().signalling)?;
     attacker.send(packets)?;
     let least = u64::from(count) * 99 / 100;
     let after = stage

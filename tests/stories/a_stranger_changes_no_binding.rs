@@ -28,7 +28,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::with(|_| {}, |agent| agent.identity = Some(IDENTITY.to_owned()))?;
     let web = HttpServer::start(&stage.site.server, 80)?;
     let attacker = Attacker::new(&mut stage.internet)?;
-    let capture = Attacker::listen_at(&stage.site, Words::of_this_story().signalling)?;
+    let capture = Attacker::listen_at(&stage.site.gateway, Words::of_this_story().signalling)?;
     let file = stage.laptop.node().directory().join("download");
     let url = format!("http://server.example/{OCTETS}/800000");
     let mut curl = stage.curl(&["-o", &file.to_string_lossy(), &url]).start()?;

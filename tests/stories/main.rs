@@ -1,6 +1,7 @@
 //! The book of stories: small internets, the real daemons, unmodified programs. One file per promise.
 
 mod a_flood_of_strangers_leaves_nothing;
+mod a_forged_name_answer_is_not_taken;
 mod a_name_captures_no_others_address;
 mod a_published_key_is_insisted_on;
 mod a_stranger_changes_no_binding;
@@ -148,6 +149,7 @@ const BOOK: &[StoryEntry] = &[
     story!(connectionless_use_ends_by_inactivity, ["nc"]),
     story!(unused_binding_is_released, []),
     story!(rubbish_does_not_stop_a_transfer, ["curl"]),
+    story!(a_forged_name_answer_is_not_taken, ["curl", "tcpdump"]),
     story!(a_stranger_changes_no_binding, ["curl", "tcpdump"]),
     story!(a_flood_of_strangers_leaves_nothing, ["curl", "tcpdump"]),
     story!(one_site_does_not_take_the_pool, ["curl"]),
