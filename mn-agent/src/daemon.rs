@@ -279,7 +279,10 @@ impl Daemon {
                 bindings: self.machine.snapshot(Instant::now()),
                 acquaintances: self.machine.acquaintances(),
             }),
-            Event::Moved { .. } | Event::Lost { .. } | Event::Released { .. } => {}
+            Event::Moved { .. }
+            | Event::Lost { .. }
+            | Event::Released { .. }
+            | Event::OtherKey { .. } => {}
         }
     }
 

@@ -192,6 +192,13 @@ pub(crate) fn log(event: &Event) {
             tracing::info!("binding released");
             tracing::debug!(%agent, %home_address, "binding released with");
         }
+        Event::OtherKey {
+            agent,
+            found,
+            expected,
+        } => {
+            tracing::warn!(%agent, %found, %expected, "somebody answers for the home agent who does not have its key");
+        }
         Event::Dataplane(_) | Event::CheckUsage { .. } | Event::SnapshotChanged => {}
     }
 }

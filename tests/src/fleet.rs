@@ -308,6 +308,7 @@ impl Fleet {
                 Event::Dataplane(_)
                 | Event::Moved { .. }
                 | Event::CheckUsage { .. }
+                | Event::OtherKey { .. }
                 | Event::SnapshotChanged => {}
             }
             ended |= is_end(&event);

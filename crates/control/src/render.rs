@@ -32,6 +32,9 @@ pub fn chad(status: &ChadStatus, width: usize) -> String {
     ));
     if let Some(key) = &status.public_key {
         text.push_str(&format!("public key {key}\n"));
+        text.push_str(&format!(
+            "to publish it: cha.<name> TXT \"v=cha1; x25519={key}\"\n"
+        ));
     }
     warnings(&mut text, &status.warnings);
     section(

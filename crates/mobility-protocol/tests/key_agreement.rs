@@ -11,7 +11,8 @@ use mobility_protocol::home_agent::{
     self, HomeAgent, Mode, Owner, Quotas, StoreChange, StoredRecord,
 };
 use mobility_protocol::mobile_node::{
-    BindingState, Config, Credentials, Event, MobileNode, StoredAcquaintance, StoredBinding, Usage,
+    BindingState, Config, Credentials, Event, FailureReason, MobileNode, StoredAcquaintance,
+    StoredBinding, Usage,
 };
 use mobility_protocol::security::{Claimant, Cookie, HomeAgentSecret, KeyPair, PublicKey};
 use mobility_protocol::wire::mip6::Packet;
@@ -243,6 +244,23 @@ fn a_pinned_key_is_asked_for() {
         world.settle();
         assert_eq!(world.state(), Some(BindingState::Registering));
         assert_eq!(world.drops("drop_other_key"), 1);
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+        // It is told once, and at the end why there is no binding.
+        let mut told = Vec::new();
+        for _ in 0..64 {
+            world.wait(Duration::from_secs(1));
+            world.settle();
+            told.extend(std::iter::from_fn(|| world.laptop.poll_event()));
+        }
+        let agent = home_agent(family);
+        let other = Event::OtherKey {
+            agent,
+            found: ours,
+            expected: theirs,
+        };
+        let failed = |event: &&Event| matches!(event, Event::Failed { reason, .. } if *reason == FailureReason::OtherKey);
+        assert_eq!(told.iter().filter(|event| **event == other).count(), 1);
+        assert_eq!(told.iter().filter(failed).count(), 1);
         assert_eq!(world.agent.bindings(world.now).count(), 0);
     });
 }

@@ -325,6 +325,7 @@ impl Laptop {
             Event::Moved { .. }
             | Event::Lost { .. }
             | Event::Released { .. }
+            | Event::OtherKey { .. }
             | Event::SnapshotChanged => {}
         }
     }

@@ -138,18 +138,22 @@ impl Daemon {
         }
     }
 
-    /// A configured association before all else; a published key binds who else may answer.
+    /// A configured association before all else; a key that is configured, or else published, binds who else
+    /// may answer.
     pub(super) fn credentials(
         &self,
         name: &str,
         agent: HomeAgentAddress,
         key: Option<AgentKey>,
     ) -> Credentials {
-        let configured = self.config.association(&format!("cha.{name}"), agent.ip());
-        match configured {
+        let cha = format!("cha.{name}");
+        match self.config.association(&cha, agent.ip()) {
             Some(association) => association.clone().into(),
             None => Credentials::Agreement {
-                pinned: key.map(PublicKey),
+                pinned: self
+                    .config
+                    .pinned_key(&cha, agent.ip())
+                    .or(key.map(PublicKey)),
             },
         }
     }

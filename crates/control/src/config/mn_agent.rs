@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mobility_protocol::Identity;
-use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::security::{PublicKey, SecurityAssociation};
 
 use super::{BackendChoice, ConfigErrors, Configuration, Warning};
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub backend: BackendChoice,
     /// `[[security-association]]`, no `cha` twice with the same SPI. Of several the first is used.
     pub associations: Vec<ChaAssociation>,
+    /// `[[home-agent]]`, no `cha` twice.
+    pub home_agents: Vec<PinnedCha>,
 }
 
 /// The relay of names.
@@ -115,6 +117,15 @@ pub struct ChaAssociation {
     pub association: SecurityAssociation,
 }
 
+/// A home agent whose public key is known beforehand.
+#[derive(Debug, Clone)]
+pub struct PinnedCha {
+    /// Which.
+    pub cha: Cha,
+    /// No other is agreed on a key with in its name.
+    pub key: PublicKey,
+}
+
 /// A home agent as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cha {
@@ -138,16 +149,29 @@ impl Config {
     /// (`cha.server.com`), if one is configured. The address has precedence.
     #[must_use]
     pub fn association(&self, cha_name: &str, address: IpAddr) -> Option<&SecurityAssociation> {
-        let name = cha_name.strip_suffix('.').unwrap_or(cha_name);
-        let with = |wanted: &dyn Fn(&Cha) -> bool| {
-            self.associations
-                .iter()
-                .find(|one| wanted(&one.cha))
-                .map(|one| &one.association)
-        };
-        with(&|cha| matches!(cha, Cha::Address(configured) if *configured == address))
-            .or_else(|| with(&|cha| matches!(cha, Cha::Name(configured) if configured.eq_ignore_ascii_case(name))))
+        named(&self.associations, |one| &one.cha, cha_name, address).map(|one| &one.association)
     }
+
+    /// The public key that a home agent at `address` that was found as `cha_name` must have, if one is
+    /// configured. The address has precedence.
+    #[must_use]
+    pub fn pinned_key(&self, cha_name: &str, address: IpAddr) -> Option<PublicKey> {
+        named(&self.home_agents, |one| &one.cha, cha_name, address).map(|one| one.key)
+    }
+}
+
+/// What is configured for the address or else for the name.
+fn named<'a, T>(
+    configured: &'a [T],
+    cha_of: impl Fn(&T) -> &Cha,
+    cha_name: &str,
+    address: IpAddr,
+) -> Option<&'a T> {
+    let cha_name = cha_name.strip_suffix('.').unwrap_or(cha_name);
+    let with = |wanted: &dyn Fn(&Cha) -> bool| configured.iter().find(|one| wanted(cha_of(one)));
+    with(&|cha| matches!(cha, Cha::Address(known) if *known == address)).or_else(|| {
+        with(&|cha| matches!(cha, Cha::Name(known) if known.eq_ignore_ascii_case(cha_name)))
+    })
 }
 
 impl Configuration for Config {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::SignedDuration;
 use mobility_protocol::Identity;
-use mobility_protocol::security::{Algorithm, FIRST_AGREED_SPI, OPEN_MODE_SPI};
+use mobility_protocol::security::{
+    Algorithm, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, PublicKeyError,
+};
 use toml::de::DeValue;
 
 use super::BackendChoice;
@@ -345,6 +347,14 @@ pub(super) fn algorithm(value: &DeValue<'_>) -> Parsed<Algorithm> {
 }
 
 /// A domain name, lower case, without its final dot.
+pub(super) fn public_key(value: &DeValue<'_>) -> Parsed<PublicKey> {
+    let text = string(value, "5bd6ed06...")?;
+    text.parse().map_err(|error: PublicKeyError| {
+        let help = "write the key as `chad status` of that home agent shows it";
+        Complaint::new(error.to_string(), help)
+    })
+}
+
 pub(super) fn domain(value: &DeValue<'_>) -> Parsed<String> {
     let text = string(value, "example.org")?;
     let name = text.strip_suffix('.').unwrap_or(text);

@@ -268,11 +268,32 @@ impl Authority {
                 return Ok(Challenged::NewHomeAgent);
             }
             (Some(_) | None, Some(_)) => {}
-            (Some(key), None) => agreement.agree(key, address, identity)?,
+            (Some(key), None) => {
+                let agreed = agreement.agree(key, address, identity);
+                if agreed.is_err() {
+                    agreement.other_keys = agreement.other_keys.saturating_add(1);
+                }
+                agreed?;
+            }
             (None, None) => return Err(Drop::UnexpectedMessage),
         }
         agreement.cookie = Some(challenge.cookie);
         Ok(Challenged::Answerable)
+    }
+
+    /// The key the home agent has, if somebody has just come with another one for the first time.
+    pub(super) fn expected_key(&self) -> Option<PublicKey> {
+        let Self::Agreed(agreement) = self else {
+            return None;
+        };
+        let made = agreement.made.as_ref().map(|made| made.key);
+        (agreement.pinned.or(made)).filter(|_| agreement.other_keys == 1)
+    }
+
+    /// Whether all who answered have another key than the pinned one.
+    pub(super) fn met_others_only(&self) -> bool {
+        matches!(self, Self::Agreed(agreement)
+            if agreement.pinned.is_some() && agreement.other_keys > 0)
     }
 
     /// The home agent has what it needs or, with a cookie, wants to see that we are where it sent it.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::signalling;
+use crate::security::PublicKey;
 use crate::{CareOfAddress, DataplaneChange, Family, HomeAddress, HomeAgentAddress, Refusal};
 
 /// Something the host executes, or tells those who wait for it.
@@ -61,6 +62,16 @@ pub enum Event {
         /// The address sockets may have.
         home_address: HomeAddress,
     },
+    /// Somebody answers as the home agent who has another key than it. He is not answered; this is said
+    /// once, until somebody with the right key answers.
+    OtherKey {
+        /// Whose place he takes.
+        agent: HomeAgentAddress,
+        /// What he has.
+        found: PublicKey,
+        /// The one that is pinned or, where none is, was agreed with before.
+        expected: PublicKey,
+    },
     /// What [`snapshot`](super::MobileNode::snapshot) gives has changed. Never twice in the queue.
     SnapshotChanged,
 }
@@ -74,6 +85,9 @@ pub enum FailureReason {
     /// The home agent does not answer.
     #[error("the home agent does not answer")]
     Silent,
+    /// Somebody answers for it who has another key than the one that is pinned.
+    #[error("the home agent does not have the key that is pinned for it")]
+    OtherKey,
     /// There was no path to the home agent for as long as the first use is waited for.
     #[error("no path to the home agent")]
     NoPath,
@@ -110,7 +124,7 @@ impl FailureReason {
             | Self::LocalHomeAddress(_)
             | Self::NearHomeAddress(_)
             | Self::HomeAddressTaken { .. } => true,
-            Self::Silent | Self::NoPath | Self::Released => false,
+            Self::Silent | Self::OtherKey | Self::NoPath | Self::Released => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::acquaintance::StoredAcquaintance;
 use super::attempt::Purpose;
 use super::credentials::Challenged;
 use super::entry::Entry;
+use super::event::Event;
 use super::signalling::{self, Acknowledgement, Hint, Message, Verdict};
 use super::status::Drop;
 use super::transitions::{Grant, Input};
@@ -134,10 +135,18 @@ impl MobileNode {
                 let identity = &self.config.identity;
                 let entry = self.entries.get_mut(&agent);
                 let entry = entry.ok_or(Drop::UnexpectedMessage)?;
-                match entry
-                    .authority
-                    .challenged(challenge, source, identity, now)?
+                let challenged = entry.authority.challenged(challenge, source, identity, now);
+                if challenged == Err(Drop::OtherKey)
+                    && let Some((found, expected)) =
+                        challenge.key_share.zip(entry.authority.expected_key())
                 {
+                    self.out.event(Event::OtherKey {
+                        agent,
+                        found,
+                        expected,
+                    });
+                }
+                match challenged? {
                     Challenged::Answerable => Input::TryAgain(request),
                     Challenged::NewHomeAgent if request.purpose == Purpose::First => {
                         Input::TryAgain(request)

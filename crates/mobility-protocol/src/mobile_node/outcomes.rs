@@ -341,6 +341,14 @@ impl Entry {
         }
     }
 
+    /// Why nobody has answered whom we would have listened to.
+    pub(super) fn silence(&self) -> FailureReason {
+        match self.authority.met_others_only() {
+            true => FailureReason::OtherKey,
+            false => FailureReason::Silent,
+        }
+    }
+
     /// There will be no binding.
     pub(super) fn failed(
         &mut self,

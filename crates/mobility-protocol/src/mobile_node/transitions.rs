@@ -87,7 +87,7 @@ impl Entry {
                 if attempt.unanswered() >= SEEMS_SILENT {
                     context.out.event(Event::Failed {
                         agent: self.agent,
-                        reason: FailureReason::Silent,
+                        reason: self.silence(),
                     });
                 } else if self.path.is_none() {
                     self.report_no_path(context);
@@ -172,7 +172,7 @@ impl Entry {
                 }
             }
             (State::Registering { attempt, held }, Input::Due) if attempt.is_exhausted() => {
-                self.failed(held, FailureReason::Silent, context)
+                self.failed(held, self.silence(), context)
             }
             (State::Registering { attempt, held }, Input::Due) => State::Registering {
                 attempt: self.transmit(attempt, None, context),

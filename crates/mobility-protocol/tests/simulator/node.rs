@@ -263,7 +263,10 @@ impl Laptop {
                     self.sockets.remove(&agent);
                 }
                 Event::SnapshotChanged => self.stored = machine.snapshot(now),
-                Event::Moved { .. } | Event::Lost { .. } | Event::Released { .. } => {}
+                Event::Moved { .. }
+                | Event::Lost { .. }
+                | Event::Released { .. }
+                | Event::OtherKey { .. } => {}
             }
         }
         self.machine = Some(machine);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use mobility_protocol::security::SecurityAssociation;
+use mobility_protocol::security::{PublicKey, SecurityAssociation};
 
 use super::super::document::{Document, Report, Section};
 use super::super::{Configuration, common, values};
-use super::{Cha, ChaAssociation, Config, DEFAULT_STATE, Dns, DnsMode, Policy, Session};
+use super::{Cha, ChaAssociation, Config, DEFAULT_STATE, Dns, DnsMode, PinnedCha, Policy, Session};
 
 const DNS_PORT: u16 = 53;
 const DEFAULT_LISTEN: SocketAddr =
@@ -42,6 +42,11 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
         );
     }
     let associations: Vec<_> = sections.into_iter().map(association).collect();
+    let home_agents: Vec<_> = root
+        .tables("home-agent")
+        .into_iter()
+        .map(home_agent)
+        .collect();
     root.finish();
 
     let mut seen = BTreeSet::new();
@@ -52,9 +57,28 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
             report.error(span, &message, "another SPI for each key with a home agent");
         }
     }
+    let mut seen = BTreeSet::new();
+    for (span, cha, _) in home_agents.iter().flatten() {
+        if !seen.insert(cha) {
+            let help = "one [[home-agent]] for each, with the key it has";
+            report.error(span, &format!("{cha} appears twice"), help);
+        }
+        if associations
+            .iter()
+            .flatten()
+            .any(|(_, keyed, _)| keyed == cha)
+        {
+            let help = "leave one of the two out: where a key is shared, none is agreed on";
+            report.warn(span, &format!("{cha} has a [[security-association]]"), help);
+        }
+    }
     let associations = associations
         .into_iter()
         .map(|one| one.map(|(_, cha, association)| ChaAssociation { cha, association }))
+        .collect::<Option<_>>()?;
+    let home_agents = home_agents
+        .into_iter()
+        .map(|one| one.map(|(_, cha, key)| PinnedCha { cha, key }))
         .collect::<Option<_>>()?;
     Some(Config {
         control,
@@ -65,6 +89,7 @@ pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
         policy,
         backend,
         associations,
+        home_agents,
     })
 }
 
@@ -173,9 +198,22 @@ fn policy(report: &Report<'_>, section: Section<'_>) -> Policy {
     }
 }
 
-type LocatedAssociation = (std::ops::Range<usize>, Cha, SecurityAssociation);
+/// What a section says of a home agent, and where that is named.
+type AboutCha<T> = (std::ops::Range<usize>, Cha, T);
 
-fn association(section: Section<'_>) -> Option<LocatedAssociation> {
+fn home_agent(section: Section<'_>) -> Option<AboutCha<PublicKey>> {
+    let cha = section.required("cha", "write: cha = \"cha.server.com\"", cha);
+    let key = section.required(
+        "key",
+        "write the key that `chad status` of that home agent shows: key = \"5bd6ed06...\"",
+        values::public_key,
+    );
+    section.finish();
+    let cha = cha?;
+    Some((cha.span, cha.value, key?.value))
+}
+
+fn association(section: Section<'_>) -> Option<AboutCha<SecurityAssociation>> {
     let cha = section.required("cha", "write: cha = \"cha.server.com\"", cha);
     let association = common::association(&section, "/etc/mn-agent/server.key");
     section.finish();

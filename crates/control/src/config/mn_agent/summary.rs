@@ -34,8 +34,9 @@ impl Config {
         let known: BTreeSet<_> = self.associations.iter().map(|one| &one.cha).collect();
         let lines = [
             format!(
-                "be {identity} to home agents, {} of them with a key",
-                known.len()
+                "be {identity} to home agents, {} of them with a shared key, {} known by their own",
+                known.len(),
+                self.home_agents.len()
             ),
             format!("relay names on {}, {reached}, to {upstream}", dns.listen),
             format!(

@@ -60,6 +60,8 @@ fn the_example_shows_every_key_and_its_default() {
         "allow",
         "[dataplane]",
         "backend",
+        "[[home-agent]]",
+        "key",
         "[[security-association]]",
         "cha",
         "spi",
@@ -73,6 +75,34 @@ fn the_example_shows_every_key_and_its_default() {
         };
         assert!(text.lines().any(is_there), "{key}");
     }
+}
+
+#[test]
+fn the_key_of_a_home_agent() {
+    let digits = "5bd6ed0693f72f6af02cf426770224a78c721d6c14c96da4cef1c420abb18e02";
+    let known =
+        |cha: &str, key: &str| format!("[[home-agent]]\ncha = \"{cha}\"\nkey = \"{key}\"\n");
+    let files = Files::new();
+    let text = known("cha.server.com", digits);
+    let (config, warnings) = files.mn_agent(&text).unwrap();
+    assert!(warnings.is_empty());
+    let pinned = |name, address: &str| config.pinned_key(name, address.parse().unwrap());
+    let key = pinned("CHA.server.com.", "192.0.2.1").map(|key| key.to_string());
+    assert_eq!(key.as_deref(), Some(digits));
+    assert_eq!(pinned("cha.other.com", "192.0.2.1"), None);
+    refused(
+        files.mn_agent(&known("cha.server.com", "5bd6ed06...")),
+        (3, 7),
+        &["is not a public key", "chad status"],
+    );
+    refused(
+        files.mn_agent(&format!("{text}{}", known("cha.server.com", digits))),
+        (5, 7),
+        &["appears twice"],
+    );
+    let keyed = "identity = \"a\"\n[[security-association]]\ncha = \"cha.server.com\"\nspi = 300\nkey-file = \"KEY\"\n";
+    let (_, warnings) = files.mn_agent(&format!("{keyed}{text}")).unwrap();
+    assert_eq!(warnings.len(), 1, "one of them has no effect");
 }
 
 #[test]

@@ -279,7 +279,8 @@ impl Laptop {
             | Event::Failed { .. }
             | Event::Moved { .. }
             | Event::Lost { .. }
-            | Event::Released { .. }) => self.events.push(event),
+            | Event::Released { .. }
+            | Event::OtherKey { .. }) => self.events.push(event),
         }
     }
 }

@@ -130,7 +130,8 @@ impl Laptop6 {
                 | Event::Failed { .. }
                 | Event::Moved { .. }
                 | Event::Lost { .. }
-                | Event::Released { .. }) => self.events.push(event),
+                | Event::Released { .. }
+                | Event::OtherKey { .. }) => self.events.push(event),
             }
         }
     }
