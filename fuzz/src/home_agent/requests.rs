@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use mobility_protocol::security::{
-    Algorithm, Claimant, Cookie, HomeAgentSecret, Key, KeyPair, PublicKey, SecurityAssociation,
+    Algorithm, Claimant, Cookie, HomeAgentSecret, Key, KeyPair, SecurityAssociation,
 };
 use mobility_protocol::wire::KeyAgreement;
 use mobility_protocol::wire::mip4::{Extension, Extensions, RegistrationRequest, RequestFlags};
@@ -60,7 +60,7 @@ pub(crate) struct Request {
     name: &'static str,
     association: SecurityAssociation,
     /// What a stranger brings along who agrees on a key.
-    agreement: Option<(PublicKey, Cookie)>,
+    agreement: Option<[Option<KeyAgreement>; 3]>,
     from: u8,
     home_address: Option<IpAddr>,
     lifetime: Lifetime,
@@ -205,7 +205,7 @@ impl Request {
         let agreement = (!is_known(name) && from & 0x40 != 0)
             .then(|| agree(name, from, family, stamp, world.unix_time()));
         let own = match &agreement {
-            Some((agreed, ..)) => agreed.clone(),
+            Some((agreed, _)) => agreed.clone(),
             None => association(name),
         };
         let used = match form & 7 {
@@ -220,7 +220,7 @@ impl Request {
             name,
             forged: used != own,
             association: used,
-            agreement: agreement.map(|(_, key, cookie)| (key, cookie)),
+            agreement: agreement.map(|(_, elements)| elements),
             from,
             home_address,
             lifetime,
@@ -232,9 +232,7 @@ impl Request {
 
     /// The elements of an agreement.
     fn elements(&self) -> impl Iterator<Item = KeyAgreement> + use<> {
-        self.agreement
-            .into_iter()
-            .flat_map(|(key, cookie)| [KeyAgreement::KeyShare(key), KeyAgreement::Cookie(cookie)])
+        self.agreement.into_iter().flatten().flatten()
     }
 
     fn arrive(
@@ -267,14 +265,14 @@ fn is_known(name: &str) -> bool {
 }
 
 /// What a stranger of this name shares with the home agent after a cookie, which may be too old, none
-/// or another's.
+/// or another's, or with a token, which may be too old; and what he brings along.
 fn agree(
     name: &str,
     from: u8,
     family: Family,
     stamp: u8,
     now: Duration,
-) -> (SecurityAssociation, PublicKey, Cookie) {
+) -> (SecurityAssociation, [Option<KeyAgreement>; 3]) {
     let mut seed = [1; 32];
     if let Some((first, octet)) = seed.first_mut().zip(name.as_bytes().first()) {
         *first = *octet;
@@ -293,11 +291,22 @@ fn agree(
         spi: agreed.spi,
         identity: &identity,
     };
+    let ago = |seconds| now.saturating_sub(Duration::from_secs(seconds));
     let cookie = match stamp {
         0..=223 => secret.cookie(&claimant, now),
-        224..=239 => secret.cookie(&claimant, now.saturating_sub(Duration::from_secs(120))),
-        240..=247 => Cookie::NONE,
+        224..=239 => secret.cookie(&claimant, ago(120)),
+        240..=251 => Cookie::NONE,
         _ => Cookie([stamp; Cookie::LENGTH]),
     };
-    (agreed, pair.public(), cookie)
+    let token = match stamp {
+        244..=247 => Some(secret.token(&claimant, ago(3600))),
+        248..=251 => Some(secret.token(&claimant, ago(90_000))),
+        _ => None,
+    };
+    let elements = [
+        Some(KeyAgreement::KeyShare(pair.public())),
+        Some(KeyAgreement::Cookie(cookie)),
+        token.map(KeyAgreement::ResumptionToken),
+    ];
+    (agreed, elements)
 }

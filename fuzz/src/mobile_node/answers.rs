@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use mobility_protocol::security::{Cookie, Key, OPEN_MODE_SPI, SecurityAssociation};
+use mobility_protocol::security::{
+    Cookie, Key, OPEN_MODE_SPI, ResumptionToken, SecurityAssociation,
+};
 use mobility_protocol::wire::KeyAgreement;
 use mobility_protocol::wire::mip4::{Extension, RegistrationReply, RegistrationRequest, ReplyCode};
 use mobility_protocol::wire::mip6::iana::BindingErrorStatus;
@@ -28,6 +30,8 @@ struct Answer {
     association: SecurityAssociation,
     /// What a home agent asks a stranger to begin with.
     challenge: Option<[KeyAgreement; 2]>,
+    /// What else it has: something to send back, or to come back with.
+    element: Option<KeyAgreement>,
 }
 
 /// An answer to one of the latest messages.
@@ -72,6 +76,14 @@ pub(crate) fn answer(script: &mut Script<'_>, laptop: &mut Laptop) {
         forged: wrong_key,
         association,
         challenge,
+        element: match number % 4 {
+            1 => Some(KeyAgreement::Cookie(Cookie([home; Cookie::LENGTH]))),
+            2 => Some(KeyAgreement::ResumptionToken(ResumptionToken(
+                [home; ResumptionToken::LENGTH],
+            ))),
+            _ => None,
+        }
+        .filter(|_| challenge.is_none()),
     };
     let mut payload = match &sent.message {
         Message::Request(request) => reply(&answer, request),
@@ -172,6 +184,7 @@ fn reply(answer: &Answer, request: &RegistrationRequest) -> Vec<u8> {
             .challenge
             .into_iter()
             .flatten()
+            .chain(answer.element)
             .map(Extension::KeyAgreement)
             .chain(
                 answer
@@ -243,6 +256,7 @@ fn acknowledgement(
                 .challenge
                 .into_iter()
                 .flatten()
+                .chain(answer.element)
                 .map(MobilityOption::KeyAgreement)
                 .chain(options.into_iter().flatten())
                 .collect::<Vec<_>>(),

@@ -31,6 +31,15 @@
 //! stays until the answer has come over the new path (make before break). A new path that stays
 //! silent while the old one works is left for half a minute, and the home agent told to stay.
 //!
+//! A home agent that accepts a new care-of address may want to see that we are there: its answer has a
+//! cookie, and the next update, which follows at once, brings it back. The data path does not wait.
+//!
+//! # Coming back
+//!
+//! The key agreed on with a home agent and its last token outlive the binding
+//! ([`MobileNode::acquaintances`]). The next binding from the same care-of address begins with them, and
+//! takes one round trip.
+//!
 //! # Over IPv6
 //!
 //! Messages are Mobility Headers. Of those that get no answer, every other one goes in UDP; what was
