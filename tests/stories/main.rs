@@ -50,6 +50,7 @@ mod tshark_understands_every_message;
 mod two_correspondents_behind_two_agents;
 mod unused_binding_is_released;
 mod visitors_configure_themselves;
+mod who_returns_needs_one_round_trip;
 mod wiped_rules_come_back;
 mod wrong_agent_is_not_believed;
 
@@ -98,6 +99,7 @@ const BOOK: &[StoryEntry] = &[
     story!(fragments_and_extension_headers_pass, []),
     story!(narrow_network_is_no_black_hole, ["ping"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
+    story!(who_returns_needs_one_round_trip, []),
     story!(a_name_captures_no_others_address, ["curl"]),
     story!(a_published_key_is_insisted_on, ["curl"]),
     // The column is chad's backend.

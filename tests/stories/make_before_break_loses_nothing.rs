@@ -9,6 +9,9 @@ use lab::{
 };
 
 const INTERVAL: Duration = Duration::from_millis(5);
+/// How many probes go from one move to the next: two seconds' worth. What went to a proven address in that time
+/// is what may go to the next one before it is proven, and neighbours take up to a second to find a new address.
+const BETWEEN_MOVES: usize = 440;
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
@@ -25,10 +28,10 @@ pub(crate) fn tell(story: &Story) -> Told {
             direction,
             INTERVAL,
         )?;
-        probes.wait_for_more(40, BOUND)?;
+        probes.wait_for_more(BETWEEN_MOVES, BOUND)?;
         for _ in 0..3 {
             stage.glide_on()?;
-            probes.wait_for_more(40, BOUND)?;
+            probes.wait_for_more(BETWEEN_MOVES, BOUND)?;
         }
         let (lost, arrived) = (probes.lost(), probes.counts().1);
         ensure(lost == 0, || {
