@@ -106,11 +106,6 @@ async fn a_key_that_comes_late_is_for_later() {
         }
     };
     tokio::time::timeout(LONG, known).await.unwrap();
-    assert_eq!(
-        bench.server.asked("cha.server.example", TXT),
-        1,
-        "asked once"
-    );
 }
 
 #[tokio::test]
