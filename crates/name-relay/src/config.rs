@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::trust_anchor::TrustAnchor;
+
 /// The default listening address: loopback, and beside the addresses that
 /// other stub resolvers take.
 pub const DEFAULT_LISTEN: SocketAddr =
@@ -47,6 +49,9 @@ pub struct RelayConfig {
     pub state_dir: PathBuf,
     /// Which names may lead to an agent.
     pub allow: Policy,
+    /// From where the answers that lead to an agent must be signed; `None`
+    /// believes in unsigned ones.
+    pub validate: Option<TrustAnchor>,
 }
 
 impl Default for RelayConfig {
@@ -61,6 +66,7 @@ impl Default for RelayConfig {
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             state_dir: PathBuf::from("/var/lib/mn-agent"),
             allow: Policy::any(),
+            validate: None,
         }
     }
 }

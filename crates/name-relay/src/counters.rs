@@ -63,6 +63,9 @@ counters! {
     DropTooManyLookups => "drop_too_many_lookups",
     /// `cha.` answers that came from a wildcard.
     DropWildcard => "drop_wildcard",
+    /// Agents not believed in because their addresses, or those of the name
+    /// itself, are not signed.
+    DropInsecure => "drop_insecure",
     /// Keys of agents published in a form that is not understood.
     DropMalformedKey => "drop_malformed_key",
     /// Correspondents not reached through an agent because another name gives

@@ -74,6 +74,9 @@ pub enum DiscoverError {
     /// node did not say that they no longer are.
     #[error("`{0}` has addresses that are reached through another agent")]
     Contradicted(String),
+    /// The answers are not signed, and have to be.
+    #[error("`{0}` and `cha.{0}` do not both have signed addresses")]
+    Insecure(String),
     /// The name servers did not answer, or refused to.
     #[error("the name servers gave no answer for `{0}`")]
     NoAnswer(String),

@@ -28,11 +28,16 @@ impl Family {
         }
     }
 
+    /// The family of this address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
     /// Whether `address` is of this family.
     pub(crate) fn has(self, address: IpAddr) -> bool {
-        match self {
-            Self::Ipv4 => address.is_ipv4(),
-            Self::Ipv6 => address.is_ipv6(),
-        }
+        Self::of(address) == self
     }
 }

@@ -139,8 +139,11 @@ impl Holder {
         if let Some(progress) = late {
             self.follow(name, correspondents, progress);
         } else if let Verdict::Agents(agents) = verdict {
-            self.counters.count(Counter::ChaFound);
-            self.wait(name, correspondents, agents, deadline).await;
+            let correspondents = self.prober.reachable(&name, correspondents);
+            if !correspondents.is_empty() {
+                self.counters.count(Counter::ChaFound);
+                self.wait(name, correspondents, agents, deadline).await;
+            }
         }
         Release::Leaves
     }
@@ -155,7 +158,7 @@ impl Holder {
     ) -> Release {
         let agents = match verdict {
             Verdict::Agents(agents) => Some(agents.as_slice()),
-            Verdict::NoAgent | Verdict::Wildcard => Some(&[][..]),
+            Verdict::NoAgent | Verdict::Wildcard | Verdict::Insecure => Some(&[][..]),
             Verdict::Failed => None,
         };
         let captured = self.ledger.note(name, correspondents, agents);
@@ -239,6 +242,10 @@ impl Holder {
             let Verdict::Agents(agents) = verdict else {
                 return;
             };
+            let correspondents = holder.prober.reachable(&name, correspondents);
+            if correspondents.is_empty() {
+                return;
+            }
             holder.counters.count(Counter::ChaFoundLate);
             let (ready, _nobody_waits) = oneshot::channel();
             holder.tell(Discovery {

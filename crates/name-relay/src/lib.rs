@@ -13,6 +13,11 @@
 //! held apart, so an application that races both families (RFC 8305) finds
 //! each of them as soon as it would alone.
 //!
+//! # Validation
+//! With a [`TrustAnchor`] the relay believes in an agent only where the answers
+//! for `cha.<name>` and for the addresses of `<name>` itself are signed, down
+//! from that anchor (RFC 4035). What applications get stays what it was.
+//!
 //! # Conflicts
 //! An address may be reached through an agent only as long as each name that
 //! gives it has that agent. The relay remembers what names gave for a day: see
@@ -30,6 +35,7 @@
 //! does not fit is dropped under a counter of its own.
 
 mod cache;
+mod chain;
 mod config;
 mod counters;
 mod error;
@@ -45,9 +51,11 @@ mod names;
 mod prober;
 mod relay;
 mod resolv_conf;
+mod search;
 mod socket;
 mod tasks;
 mod tcp;
+mod trust_anchor;
 mod udp;
 mod upstream;
 
@@ -56,3 +64,4 @@ pub use error::{DiscoverError, Error};
 pub use hold::{Contradiction, Discovery, Report};
 pub use key::AgentKey;
 pub use relay::{Found, Relay};
+pub use trust_anchor::{TrustAnchor, TrustAnchorError};

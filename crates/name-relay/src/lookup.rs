@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RecordType};
 use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -16,43 +16,19 @@ use hickory_resolver::config::{
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
 use hickory_resolver::net::runtime::{RuntimeProvider, TokioHandle, TokioTime};
-use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use crate::chain::{Answer, Chain, Texts, UNSURE_TTL};
 use crate::family::Family;
-use crate::message;
 use crate::socket::Sockets;
+use crate::trust_anchor::TrustAnchor;
 
 /// How long one name server is asked before the next.
 const SERVER_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a TCP connection to a name server may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
-/// How long an answer without SOA counts, and one that says the name servers
-/// cannot tell (RFC 2308 7.1).
-const UNSURE_TTL: Duration = Duration::from_secs(5);
-
-/// What is known of a name's addresses of one family.
-#[derive(Debug, Clone)]
-pub(crate) enum Answer {
-    /// The addresses, and the name that has them at the end of all aliases.
-    Addresses {
-        addresses: Vec<IpAddr>,
-        owner: Name,
-        ttl: Duration,
-    },
-    /// There are none.
-    Nothing { ttl: Duration },
-    /// Nobody could tell.
-    Failed { ttl: Duration },
-}
-
-/// What is known of a name's texts.
-#[derive(Debug, Clone)]
-pub(crate) struct Texts {
-    pub(crate) texts: Vec<Vec<u8>>,
-    pub(crate) ttl: Duration,
-}
 
 /// Why there are no records.
 #[derive(Debug, Clone, Copy)]
@@ -63,24 +39,34 @@ enum Miss {
     Failed { ttl: Duration },
 }
 
-/// Asks name servers for addresses and texts.
+/// Asks name servers for addresses and texts. With a trust anchor, only what is
+/// signed counts.
 #[derive(Clone)]
-pub(crate) struct Resolver(Vec<(SocketAddr, HickoryResolver<Provider>)>);
+pub(crate) struct Resolver {
+    servers: Vec<(SocketAddr, HickoryResolver<Provider>)>,
+    validates: bool,
+}
 
 impl Resolver {
-    pub(crate) fn new(servers: &[SocketAddr], sockets: &Sockets) -> Self {
-        Self(
-            servers
-                .iter()
-                .filter_map(|server| match build(*server, sockets.clone()) {
-                    Ok(resolver) => Some((*server, resolver)),
-                    Err(error) => {
-                        tracing::warn!(%error, "a name server cannot be asked for agents");
-                        None
-                    }
-                })
-                .collect(),
-        )
+    pub(crate) fn new(
+        servers: &[SocketAddr],
+        sockets: &Sockets,
+        anchor: Option<&TrustAnchor>,
+    ) -> Self {
+        let servers = servers
+            .iter()
+            .filter_map(|server| match build(*server, sockets.clone(), anchor) {
+                Ok(resolver) => Some((*server, resolver)),
+                Err(error) => {
+                    tracing::warn!(%error, "a name server cannot be asked for agents");
+                    None
+                }
+            })
+            .collect();
+        Self {
+            servers,
+            validates: anchor.is_some(),
+        }
     }
 
     /// The addresses of `name`, asking the name servers in `order`.
@@ -90,8 +76,8 @@ impl Resolver {
         family: Family,
         order: impl IntoIterator<Item = SocketAddr>,
     ) -> Answer {
-        match self.records(name, family.record_type(), order).await {
-            Ok(lookup) => addresses(&lookup, family),
+        match self.records(&name, family.record_type(), order).await {
+            Ok(lookup) => Chain::from(&name, &lookup, self.validates).addresses(family),
             Err(Miss::Nothing { ttl }) => Answer::Nothing { ttl },
             Err(Miss::Failed { ttl }) => Answer::Failed { ttl },
         }
@@ -104,8 +90,8 @@ impl Resolver {
         name: Name,
         order: impl IntoIterator<Item = SocketAddr>,
     ) -> Texts {
-        match self.records(name, RecordType::TXT, order).await {
-            Ok(lookup) => texts(&lookup),
+        match self.records(&name, RecordType::TXT, order).await {
+            Ok(lookup) => Chain::from(&name, &lookup, self.validates).texts(),
             Err(Miss::Nothing { ttl } | Miss::Failed { ttl }) => Texts {
                 texts: Vec::new(),
                 ttl,
@@ -115,7 +101,7 @@ impl Resolver {
 
     async fn records(
         &self,
-        name: Name,
+        name: &Name,
         kind: RecordType,
         order: impl IntoIterator<Item = SocketAddr>,
     ) -> Result<Lookup, Miss> {
@@ -123,7 +109,8 @@ impl Resolver {
             ttl: Duration::ZERO,
         };
         for server in order {
-            let Some((_, resolver)) = self.0.iter().find(|(other, _)| *other == server) else {
+            let Some((_, resolver)) = self.servers.iter().find(|(other, _)| *other == server)
+            else {
                 continue;
             };
             match ask(resolver, name.clone(), kind).await {
@@ -135,7 +122,11 @@ impl Resolver {
     }
 }
 
-fn build(server: SocketAddr, sockets: Sockets) -> Result<HickoryResolver<Provider>, NetError> {
+fn build(
+    server: SocketAddr,
+    sockets: Sockets,
+    anchor: Option<&TrustAnchor>,
+) -> Result<HickoryResolver<Provider>, NetError> {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()]
         .into_iter()
         .map(|mut connection| {
@@ -153,9 +144,14 @@ fn build(server: SocketAddr, sockets: Sockets) -> Result<HickoryResolver<Provide
     options.attempts = 1;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
-    HickoryResolver::builder_with_config(config, Provider::new(sockets, server))
-        .with_options(options)
-        .build()
+    // Each alias has to be signed like what it leads to.
+    options.preserve_intermediates = true;
+    let builder = HickoryResolver::builder_with_config(config, Provider::new(sockets, server))
+        .with_options(options);
+    match anchor {
+        Some(anchor) => builder.with_trust_anchor(anchor.keys()).build(),
+        None => builder.build(),
+    }
 }
 
 async fn ask(
@@ -172,46 +168,6 @@ async fn ask(
     }
 }
 
-fn addresses(lookup: &Lookup, family: Family) -> Answer {
-    let mut addresses = Vec::new();
-    let mut owner = None;
-    let mut ttl = u32::MAX;
-    for record in lookup.answers() {
-        ttl = ttl.min(record.ttl);
-        if let Some(address) = record.data.ip_addr()
-            && family.has(address)
-            && message::is_usable(address)
-        {
-            owner = Some(record.name.clone());
-            addresses.push(address);
-        }
-    }
-    match owner {
-        Some(owner) => Answer::Addresses {
-            addresses,
-            owner,
-            ttl: Duration::from_secs(ttl.into()),
-        },
-        None => Answer::Nothing { ttl: UNSURE_TTL },
-    }
-}
-
-fn texts(lookup: &Lookup) -> Texts {
-    let mut texts = Vec::new();
-    let mut ttl = u32::MAX;
-    for record in lookup.answers() {
-        ttl = ttl.min(record.ttl);
-        if let RData::TXT(text) = &record.data {
-            texts.push(text.txt_data.concat());
-        }
-    }
-    let ttl = match texts.is_empty() {
-        true => UNSURE_TTL,
-        false => Duration::from_secs(ttl.into()),
-    };
-    Texts { texts, ttl }
-}
-
 fn miss(error: &NetError) -> Miss {
     let NetError::Dns(error) = error else {
         // An unreachable name server may be back the next moment.
@@ -226,12 +182,18 @@ fn miss(error: &NetError) -> Miss {
         )
     {
         return Miss::Nothing {
-            ttl: none
-                .negative_ttl
-                .map_or(UNSURE_TTL, |ttl| Duration::from_secs(ttl.into())),
+            ttl: negative_ttl(none),
         };
     }
     Miss::Failed { ttl: UNSURE_TTL }
+}
+
+/// RFC 2308 5. Of validated answers hickory-resolver leaves the reckoning to us.
+fn negative_ttl(none: &NoRecords) -> Duration {
+    let soa = none.soa.as_ref();
+    none.negative_ttl
+        .or_else(|| soa.map(|soa| soa.ttl.min(soa.data.minimum)))
+        .map_or(UNSURE_TTL, |ttl| Duration::from_secs(ttl.into()))
 }
 
 /// Gives hickory-resolver the relay's marked sockets toward one name server.

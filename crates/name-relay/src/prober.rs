@@ -1,7 +1,7 @@
 //! Finding out whether `cha.<name>` exists and which key it publishes, once for all who ask.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cache::TtlCache;
+use crate::chain::{Answer, Texts};
 use crate::counters::{Counter, Counters};
 use crate::family::Family;
 use crate::key::{self, AgentKey};
-use crate::lookup::{Answer, Resolver, Texts};
+use crate::lookup::Resolver;
 use crate::names;
+use crate::search::{Findings, MAX_NEGATIVE_TTL, MAX_POSITIVE_TTL, Search, ttl};
 use crate::socket::Sockets;
 use crate::tasks::Tasks;
+use crate::trust_anchor::TrustAnchor;
 use crate::upstream::{PATIENCE, Servers, Upstreams};
 
 /// The most verdicts that are remembered.
@@ -26,12 +29,6 @@ const MAX_VERDICTS: usize = 8192;
 const MAX_WILDCARDS: usize = 2048;
 /// The most agents that are looked up at once.
 const MAX_RUNNING: usize = 256;
-/// No agent is believed in for longer than this.
-const MAX_POSITIVE_TTL: Duration = Duration::from_secs(3600);
-/// No agent is ruled out for longer than this.
-const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(900);
-/// Octets of randomness in the name that only a wildcard answers for.
-const STRANGER_LENGTH: usize = 10;
 
 /// A name, and the family in which its agent is sought.
 type Subject = (Family, String);
@@ -42,6 +39,8 @@ pub(crate) enum Verdict {
     Agents(Vec<IpAddr>),
     NoAgent,
     Wildcard,
+    /// There are answers, but not signed as they have to be.
+    Insecure,
     Failed,
 }
 
@@ -80,6 +79,7 @@ pub(crate) struct Prober {
     servers: watch::Receiver<Servers>,
     upstreams: Arc<Upstreams>,
     sockets: Sockets,
+    anchor: Option<TrustAnchor>,
     state: Mutex<State>,
     permits: Arc<Semaphore>,
     tasks: Tasks,
@@ -101,6 +101,8 @@ struct State {
     verdicts: TtlCache<Subject, Verdict>,
     wildcards: TtlCache<Subject, Answer>,
     keys: Keys,
+    /// The signed addresses of names with agents, where they have to be.
+    signed: TtlCache<Subject, Vec<IpAddr>>,
     asking_keys: BTreeMap<String, (u64, watch::Receiver<bool>)>,
     running: BTreeMap<Subject, (u64, watch::Receiver<Progress>)>,
     serial: u64,
@@ -111,6 +113,7 @@ impl Prober {
         servers: watch::Receiver<Servers>,
         upstreams: Arc<Upstreams>,
         sockets: Sockets,
+        anchor: Option<TrustAnchor>,
         lookup_window: Duration,
         tasks: Tasks,
         counters: Arc<Counters>,
@@ -118,11 +121,12 @@ impl Prober {
         let current = servers.borrow().clone();
         Self {
             state: Mutex::new(State {
-                resolver: Resolver::new(&current, &sockets),
+                resolver: Resolver::new(&current, &sockets, anchor.as_ref()),
                 servers: current,
                 verdicts: TtlCache::new(MAX_VERDICTS),
                 wildcards: TtlCache::new(MAX_WILDCARDS),
                 keys: TtlCache::new(MAX_VERDICTS),
+                signed: TtlCache::new(MAX_VERDICTS),
                 asking_keys: BTreeMap::new(),
                 running: BTreeMap::new(),
                 serial: 0,
@@ -130,6 +134,7 @@ impl Prober {
             servers,
             upstreams,
             sockets,
+            anchor,
             permits: Arc::new(Semaphore::new(MAX_RUNNING)),
             tasks,
             lookup_window,
@@ -176,6 +181,7 @@ impl Prober {
             resolver: state.resolver.clone(),
             order: self.upstreams.current_order(),
             wildcard: state.wildcards.lookup(&key, Instant::now()),
+            must_be_signed: self.anchor.is_some(),
         };
         drop(state);
         let prober = Arc::clone(self);
@@ -191,6 +197,27 @@ impl Prober {
             progress.send_replace(Progress::Done(findings.verdict));
         });
         Some(Probe::Running(running))
+    }
+
+    /// Those of the addresses that an answer gives for this name which may be
+    /// reached through its agent: where they have to be signed, those that are.
+    pub(crate) fn reachable(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        if self.anchor.is_none() {
+            return addresses;
+        }
+        let family = addresses.first().copied().map(Family::of);
+        let signed = family.and_then(|family| {
+            let state = self.state();
+            state
+                .signed
+                .lookup(&(family, name.to_owned()), Instant::now())
+        });
+        let signed = signed.unwrap_or_default();
+        addresses.retain(|address| signed.contains(address));
+        if addresses.is_empty() {
+            self.counters.count(Counter::DropInsecure);
+        }
+        addresses
     }
 
     /// The key that the agent of this name has published, as far as it is
@@ -273,10 +300,11 @@ impl Prober {
         let servers = self.servers.borrow();
         if !Arc::ptr_eq(&state.servers, &servers) {
             state.servers = Arc::clone(&servers);
-            state.resolver = Resolver::new(&state.servers, &self.sockets);
+            state.resolver = Resolver::new(&state.servers, &self.sockets, self.anchor.as_ref());
             state.verdicts.clear();
             state.wildcards.clear();
             state.keys.clear();
+            state.signed.clear();
             state.asking_keys.clear();
             state.running.clear();
         }
@@ -287,6 +315,7 @@ impl Prober {
         match findings.verdict {
             Verdict::Wildcard => self.counters.count(Counter::DropWildcard),
             Verdict::Failed => self.counters.count(Counter::ChaLookupFailures),
+            Verdict::Insecure => self.counters.count(Counter::DropInsecure),
             Verdict::Agents(_) | Verdict::NoAgent => {}
         }
         let mut state = self.state();
@@ -305,129 +334,13 @@ impl Prober {
                 .wildcards
                 .insert(key.clone(), wildcard.clone(), ttl, now);
         }
+        if let Some(signed) = &findings.signed {
+            state
+                .signed
+                .insert(key.clone(), signed.clone(), findings.ttl, now);
+        }
         state
             .verdicts
             .insert(key, findings.verdict.clone(), findings.ttl, now);
     }
-}
-
-/// One lookup of an agent.
-struct Search {
-    name: Name,
-    family: Family,
-    agent: Name,
-    resolver: Resolver,
-    order: Vec<SocketAddr>,
-    wildcard: Option<Answer>,
-}
-
-/// What a search has brought.
-struct Findings {
-    verdict: Verdict,
-    ttl: Duration,
-    /// The answer for a name that nobody has made, if it was learnt.
-    wildcard: Option<Answer>,
-}
-
-impl Default for Findings {
-    fn default() -> Self {
-        Self {
-            verdict: Verdict::Failed,
-            ttl: Duration::ZERO,
-            wildcard: None,
-        }
-    }
-}
-
-impl Search {
-    /// Asks for the agent and, beside it, for a name that only a wildcard
-    /// answers for, so that the check delays nobody who has no agent.
-    async fn run(self, progress: &watch::Sender<Progress>) -> Findings {
-        let ask = |name| {
-            self.resolver
-                .addresses(name, self.family, self.order.clone())
-        };
-        let agent = ask(self.agent);
-        let stranger = async {
-            match (self.wildcard, stranger(&self.name)) {
-                (Some(known), _) => (known, false),
-                (None, Some(name)) => (ask(name).await, true),
-                (None, None) => (
-                    Answer::Failed {
-                        ttl: Duration::ZERO,
-                    },
-                    false,
-                ),
-            }
-        };
-        tokio::pin!(agent, stranger);
-        let mut strangers = None;
-        let agent = loop {
-            tokio::select! {
-                answer = &mut agent => break answer,
-                answer = &mut stranger, if strangers.is_none() => strangers = Some(answer),
-            }
-        };
-        let (addresses, owner, ttl) = match agent {
-            Answer::Addresses {
-                addresses,
-                owner,
-                ttl,
-            } => (addresses, owner, ttl.min(MAX_POSITIVE_TTL)),
-            Answer::Nothing { ttl } => return Findings::without(Verdict::NoAgent, ttl),
-            Answer::Failed { ttl } => return Findings::without(Verdict::Failed, ttl),
-        };
-        progress.send_replace(Progress::Likely);
-        let (strangers, is_new) = match strangers {
-            Some(strangers) => strangers,
-            None => stranger.await,
-        };
-        let verdict = if is_same(&strangers, &addresses, &owner) {
-            Verdict::Wildcard
-        } else {
-            Verdict::Agents(addresses)
-        };
-        Findings {
-            verdict,
-            ttl,
-            wildcard: is_new.then_some(strangers),
-        }
-    }
-}
-
-impl Findings {
-    fn without(verdict: Verdict, ttl: Duration) -> Self {
-        Self {
-            verdict,
-            ttl: ttl.min(MAX_NEGATIVE_TTL),
-            wildcard: None,
-        }
-    }
-}
-
-/// Whether the stranger has an address of the agent's, or is an alias of the
-/// same name (whose addresses may rotate).
-fn is_same(stranger: &Answer, addresses: &[IpAddr], owner: &Name) -> bool {
-    match stranger {
-        Answer::Addresses {
-            addresses: others,
-            owner: other,
-            ..
-        } => other == owner || others.iter().any(|other| addresses.contains(other)),
-        Answer::Nothing { .. } | Answer::Failed { .. } => false,
-    }
-}
-
-fn ttl(answer: &Answer) -> Duration {
-    match answer {
-        Answer::Addresses { ttl, .. } | Answer::Nothing { ttl } | Answer::Failed { ttl } => *ttl,
-    }
-}
-
-/// A sibling of the agent's name that nobody has made.
-fn stranger(name: &Name) -> Option<Name> {
-    let mut random = [0; STRANGER_LENGTH];
-    getrandom::fill(&mut random).ok()?;
-    let label: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
-    names::child(name, &label)
 }

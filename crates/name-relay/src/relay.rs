@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::Answer;
 use crate::config::{Mode, RelayConfig};
 use crate::counters::{Counter, Counters};
 use crate::error::{DiscoverError, Error};
@@ -20,7 +21,6 @@ use crate::family::Family;
 use crate::hold::{Holder, Release, Report};
 use crate::key::AgentKey;
 use crate::ledger::Ledger;
-use crate::lookup::Answer;
 use crate::prober::{Probe, Prober, Progress, Verdict};
 use crate::resolv_conf::{Follower, Installation};
 use crate::socket::Sockets;
@@ -123,6 +123,7 @@ impl Relay {
             servers.clone(),
             Arc::clone(&upstreams),
             sockets,
+            config.validate,
             config.lookup_window,
             tasks.clone(),
             Arc::clone(&counters),
@@ -282,6 +283,7 @@ impl Relay {
         let correspondents = match answer {
             Answer::Addresses { addresses, .. } => addresses,
             Answer::Nothing { .. } => return Err(DiscoverError::NoAddress(text)),
+            Answer::Insecure { .. } => return Err(DiscoverError::Insecure(text)),
             Answer::Failed { .. } => return Err(DiscoverError::NoAnswer(text)),
         };
         let holder = &self.exchange.holder;
@@ -290,6 +292,10 @@ impl Relay {
         }
         match verdict {
             Verdict::Agents(agents) => {
+                let correspondents = prober.reachable(&text, correspondents);
+                if correspondents.is_empty() {
+                    return Err(DiscoverError::Insecure(text));
+                }
                 self.counters.count(Counter::ChaFound);
                 Ok(Found {
                     correspondents,
@@ -299,6 +305,7 @@ impl Relay {
             }
             Verdict::NoAgent => Err(DiscoverError::NoAgent(text)),
             Verdict::Wildcard => Err(DiscoverError::Wildcard(text)),
+            Verdict::Insecure => Err(DiscoverError::Insecure(text)),
             Verdict::Failed => Err(DiscoverError::NoAnswer(text)),
         }
     }

@@ -43,6 +43,7 @@ fn prober(tasks: &Tasks, counters: &Arc<Counters>) -> Arc<Prober> {
         servers,
         upstreams.into(),
         sockets,
+        None,
         50 * MS,
         tasks.clone(),
         Arc::clone(counters),
