@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control::config::mn_agent::{Config, DnsMode};
+use control::config::mn_agent::{self, Config, DnsMode};
 use control::server::{self, Asked, Server};
 use control::supervision::{self, Watchdog};
 use dataplane::FWMARK;
@@ -16,7 +16,7 @@ use mobility_protocol::mobile_node::{
     self, Credentials, Event, MAX_AGENTS, MobileNode, StoredBinding, Surroundings,
 };
 use mobility_protocol::{DataplaneChange, HomeAddress, HomeAgentAddress, Identity, Path};
-use name_relay::{Mode, Policy, Relay, RelayConfig, Report};
+use name_relay::{Mode, Policy, Relay, RelayConfig, Report, TrustAnchor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -149,7 +149,7 @@ impl Daemon {
         );
         machine.restore_acquaintances(known, Instant::now());
         let (sender, reports) = mpsc::channel(REPORTS);
-        let relay = Relay::start(relay_config(&config), sender)?;
+        let relay = Relay::start(relay_config(&config)?, sender)?;
 
         let mut daemon = Self {
             config,
@@ -329,9 +329,14 @@ impl Daemon {
     }
 }
 
-fn relay_config(config: &Config) -> RelayConfig {
+fn relay_config(config: &Config) -> Result<RelayConfig, Fatal> {
     let policy = config.policy.clone();
-    RelayConfig {
+    let validate = match &policy {
+        mn_agent::Policy::Any | mn_agent::Policy::AllowList(_) => None,
+        mn_agent::Policy::Dnssec { anchor: None } => Some(TrustAnchor::root()),
+        mn_agent::Policy::Dnssec { anchor: Some(keys) } => Some(keys.parse()?),
+    };
+    Ok(RelayConfig {
         mode: match config.dns.mode {
             DnsMode::ResolvConf => Mode::ResolvConf,
             DnsMode::Manual => Mode::Manual,
@@ -343,6 +348,7 @@ fn relay_config(config: &Config) -> RelayConfig {
         fwmark: Some(FWMARK),
         state_dir: config.state.clone(),
         allow: Policy::new(move |name| policy.allows(name)),
+        validate,
         ..RelayConfig::default()
-    }
+    })
 }

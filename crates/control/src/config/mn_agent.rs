@@ -89,14 +89,21 @@ pub enum Policy {
     Any,
     /// These domains and everything below them; lower case, without the final dot.
     AllowList(Vec<String>),
+    /// All whose addresses, and those of their home agents, are signed (DNSSEC, RFC 4033).
+    Dnssec {
+        /// The keys that all signatures must go back to, as DNSKEY records in the form of zone files;
+        /// `None` for those of the Internet's root.
+        anchor: Option<String>,
+    },
 }
 
 impl Policy {
-    /// Whether a home agent may be looked for on behalf of this name.
+    /// Whether a home agent may be looked for on behalf of this name. What is found may be subject to
+    /// more than that.
     #[must_use]
     pub fn allows(&self, name: &str) -> bool {
         match self {
-            Self::Any => true,
+            Self::Any | Self::Dnssec { .. } => true,
             Self::AllowList(domains) => {
                 let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
                 domains.iter().any(|domain| {

@@ -1,12 +1,14 @@
 //! From the document to the configuration of mn-agent, and what must hold between its parts.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mobility_protocol::security::{PublicKey, SecurityAssociation};
 
-use super::super::document::{Document, Report, Section};
+use super::super::document::{Complaint, Document, Report, Section};
 use super::super::{Configuration, common, values};
 use super::{Cha, ChaAssociation, Config, DEFAULT_STATE, Dns, DnsMode, PinnedCha, Policy, Session};
 
@@ -19,6 +21,7 @@ const DEFAULT_LOOKUP_WINDOW: Duration = Duration::from_millis(50);
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 const SHORTEST_DURATION: Duration = Duration::from_millis(1);
 const LONGEST_SESSION_TIMER: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_TRUST_ANCHOR: u64 = 65_536;
 
 pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     let report = document.report();
@@ -174,28 +177,77 @@ fn session(section: Section<'_>) -> Session {
     session
 }
 
+/// The words of `trust`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Any,
+    AllowList,
+    Dnssec,
+}
+
 fn policy(report: &Report<'_>, section: Section<'_>) -> Policy {
-    let trusts = [("any", false), ("allow-list", true)];
-    let trust = section.or("trust", false, |value| {
-        values::word(value, &trusts, &["dnssec"])
+    let trusts = [
+        ("any", Trust::Any),
+        ("allow-list", Trust::AllowList),
+        ("dnssec", Trust::Dnssec),
+    ];
+    let trust = section.or("trust", Trust::Any, |value| {
+        values::word(value, &trusts, &[])
     });
     let allow = section.list("allow", values::domain);
-    if trust.value && allow.is_empty() && !section.has_elements("allow") {
+    let anchor = section.or("trust-anchor", None, trust_anchor);
+    let lists = trust.value == Trust::AllowList;
+    if lists && allow.is_empty() && !section.has_elements("allow") {
         let help = "write in [policy] the domains to trust: allow = [\"example.org\"]";
         report.error(&trust.span, "an empty allow-list would allow nothing", help);
     }
-    if let Some(first) = allow.first().filter(|_| !trust.value) {
+    if let Some(first) = allow.first().filter(|_| !lists) {
         report.warn(
             &first.span,
-            "`allow` has no effect with trust = \"any\"",
+            "`allow` has no effect without trust = \"allow-list\"",
             "write trust = \"allow-list\"",
+        );
+    }
+    if anchor.value.is_some() && trust.value != Trust::Dnssec {
+        report.warn(
+            &anchor.span,
+            "`trust-anchor` has no effect without trust = \"dnssec\"",
+            "write trust = \"dnssec\"",
         );
     }
     section.finish();
     match trust.value {
-        true => Policy::AllowList(allow.into_iter().map(|domain| domain.value).collect()),
-        false => Policy::Any,
+        Trust::Any => Policy::Any,
+        Trust::AllowList => {
+            Policy::AllowList(allow.into_iter().map(|domain| domain.value).collect())
+        }
+        Trust::Dnssec => Policy::Dnssec {
+            anchor: anchor.value,
+        },
     }
+}
+
+/// The content of a file of keys; none for the keys of the root, which are built in.
+fn trust_anchor(value: &toml::de::DeValue<'_>) -> values::Parsed<Option<String>> {
+    if value.as_str() == Some("") {
+        return Ok(None);
+    }
+    let path = values::path(value)?;
+    let shown = path.display();
+    let help = "write DNSKEY records there, as in a zone file: example. 3600 IN DNSKEY 257 3 ...";
+    let complaint = |what: String| Complaint::new(format!("the trust anchor {shown} {what}"), help);
+    let file = File::open(&path).map_err(|error| complaint(format!("can't be read: {error}")))?;
+    let mut text = String::new();
+    let length = file
+        .take(LONGEST_TRUST_ANCHOR + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| complaint(format!("can't be read: {error}")))?;
+    if length as u64 > LONGEST_TRUST_ANCHOR {
+        return Err(complaint(format!(
+            "is longer than {LONGEST_TRUST_ANCHOR} octets"
+        )));
+    }
+    Ok(Some(text))
 }
 
 /// What a section says of a home agent, and where that is named.

@@ -25,6 +25,10 @@ impl Config {
         let policy = match &self.policy {
             Policy::Any => "every name".to_owned(),
             Policy::AllowList(domains) => list(domains),
+            Policy::Dnssec { anchor: None } => "names signed down from the root".to_owned(),
+            Policy::Dnssec { anchor: Some(_) } => {
+                "names signed down from your trust anchor".to_owned()
+            }
         };
         let carried = match self.backend {
             BackendChoice::Auto => "by the best backend that works here",

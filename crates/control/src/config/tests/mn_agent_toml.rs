@@ -58,6 +58,7 @@ fn the_example_shows_every_key_and_its_default() {
         "[policy]",
         "trust",
         "allow",
+        "trust-anchor",
         "[dataplane]",
         "backend",
         "[[home-agent]]",
@@ -246,11 +247,6 @@ fn an_allow_list_means_whole_domains() {
         (3, 10),
         &["write \"server.com\""],
     );
-    refused(
-        files.mn_agent("[policy]\ntrust = \"dnssec\"\n"),
-        (2, 9),
-        &["isn't implemented"],
-    );
     let (_, warnings) = files
         .mn_agent("[policy]\nallow = [\"server.com\"]\n")
         .unwrap();
@@ -260,6 +256,34 @@ fn an_allow_list_means_whole_domains() {
             .unwrap()
             .as_warning()
             .contains(":2:10: warning: `allow` has no effect")
+    );
+}
+
+#[test]
+fn signed_names_go_back_to_the_root_or_to_a_file() {
+    let files = Files::new();
+    let trust = |lines: &str| files.mn_agent(&format!("[policy]\n{lines}\n"));
+    let (config, warnings) = trust("trust = \"dnssec\"").unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(config.policy, Policy::Dnssec { anchor: None });
+    assert!(config.policy.allows("any.example"));
+    assert!(config.summary().contains("signed down from the root"));
+    let anchor = |file: &str| trust(&format!("trust = \"dnssec\"\ntrust-anchor = \"{file}\""));
+    let (config, _) = anchor("KEY").unwrap();
+    assert!(matches!(
+        config.policy,
+        Policy::Dnssec { anchor: Some(text) } if !text.is_empty()
+    ));
+    refused(
+        anchor("/nowhere/root.key"),
+        (3, 16),
+        &["/nowhere/root.key can't be read", "DNSKEY"],
+    );
+    let (_, warnings) = trust("trust-anchor = \"KEY\"").unwrap();
+    let warning = warnings.first().unwrap().as_warning();
+    assert!(
+        warning.contains("`trust-anchor` has no effect"),
+        "{warning}"
     );
 }
 
