@@ -12,6 +12,7 @@ use userspace_lab::*;
 
 const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 const OTHER_HOME: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 6);
+const OTHER_CORRESPONDENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 
 /// A packet from the mobile node with a header of one's own making.
 fn packet(change: impl FnOnce(&mut Ipv4Header), payload: &[u8]) -> Vec<u8> {
@@ -335,6 +336,56 @@ fn a_mobile_node_believes_its_home_agent_only() {
             .expect("installed")
             .packets_in
             == 1
+    });
+}
+
+#[test]
+fn a_home_agent_speaks_for_its_own_binding_only() {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::new();
+    let (_home_agent, mobile_node) = lab.bound();
+    let mut other = tunnel(CARE_OF_1, STRANGER);
+    other.home_address = OTHER_HOME.into();
+    other.correspondents = [std::net::IpAddr::from(OTHER_CORRESPONDENT).into()].into();
+    mobile_node.apply(&install(other)).expect("install");
+    let to = |home: Ipv4Addr, from: Ipv4Addr| datagram(from, home, 9);
+    for (what, counter, agent, inner) in [
+        (
+            "another agent's correspondent",
+            "drop_not_a_correspondent",
+            AGENT,
+            to(HOME, OTHER_CORRESPONDENT),
+        ),
+        (
+            "the same the other way round",
+            "drop_not_a_correspondent",
+            STRANGER,
+            to(OTHER_HOME, CORRESPONDENT),
+        ),
+        (
+            "another agent's binding",
+            "drop_wrong_inner_destination",
+            AGENT,
+            to(OTHER_HOME, OTHER_CORRESPONDENT),
+        ),
+    ] {
+        let value = count(&mobile_node, counter);
+        lab.router.forge(encapsulated(agent, CARE_OF_1, &inner));
+        eventually(&format!("{what} is counted as {counter}"), || {
+            count(&mobile_node, counter) == value + 1
+        });
+    }
+    for home in [HOME, OTHER_HOME] {
+        let traffic = mobile_node.traffic(home.into()).expect("installed");
+        assert_eq!(traffic.packets_in, 0, "{home}");
+    }
+    let inner = to(OTHER_HOME, OTHER_CORRESPONDENT);
+    lab.router.forge(encapsulated(STRANGER, CARE_OF_1, &inner));
+    eventually("its own is taken", || {
+        let traffic = mobile_node.traffic(OTHER_HOME.into());
+        traffic.expect("installed").packets_in == 1
     });
 }
 
