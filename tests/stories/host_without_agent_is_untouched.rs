@@ -1,6 +1,6 @@
 //! A server whose site has no agent: the same source address as ever, and not one packet of ours on the wire.
 
-use lab::{Capture, HttpServer, SiteKind, Stage, Story, Told, ensure, stage::BOUND};
+use lab::{Capture, HttpServer, SiteKind, Stage, Story, Told, ensure, stage::BOUND, wait_for};
 
 /// Signalling and tunnels of both families.
 const OURS: &str = "ip proto 4 or ip proto 41 or ip6 proto 4 or ip6 proto 41 or ip6 proto 135 or port 434 or port 4191";
@@ -41,8 +41,11 @@ pub(crate) fn tell(story: &Story) -> Told {
     ensure(web.peers() == [care_of], || {
         format!("beside a binding the server saw {:?}", web.peers())
     })?;
-    ensure(busy.is_running() && stage.is_lent(other.peers()[0]), || {
-        format!("beside it: {:?}", other.peers())
+    let peer = wait_for("the session beside it", BOUND, || {
+        Ok(other.peers().first().copied())
+    })?;
+    ensure(busy.is_running() && stage.is_lent(peer), || {
+        format!("beside it: {peer}")
     })?;
     story.saw(format!(
         "{care_of} at the plain server, with and without a binding elsewhere; no packet in a tunnel"
