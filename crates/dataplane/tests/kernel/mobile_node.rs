@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dataplane::BackendChoice::{Kernel, Userspace};
 use dataplane::mobile_node::MobileNodeDataplane;
-use mobility_protocol::DataplaneChange;
+use mobility_protocol::{DataplaneChange, HomeAddress};
 
 use crate::namespace::{echo_at, eventually, ip, says_back, snapshot};
 use crate::world::{Agent, install, receiver, run, start};
@@ -195,6 +195,33 @@ fn only_correspondents_reach_the_home_address() {
         world.wrap(&peer, world.access, world.other);
         assert!(receiver.recv(&mut [0; 16]).is_err());
         assert_eq!(dropped(&mobile_node), 2);
+        mobile_node.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_home_agent_speaks_for_its_own_binding_only() {
+    run("its own binding", |world| async move {
+        let peer = world.attach();
+        let mut mobile_node = start(Kernel).await;
+        let own = world.tunnel(world.access, &[world.correspondent]);
+        let mut other = world.tunnel(world.access, &[world.other]);
+        other.home_address = HomeAddress(world.other_home());
+        // Another home agent's, which says nothing here.
+        other.endpoints.remote = world.correspondent;
+        install(&mut mobile_node, own).await;
+        install(&mut mobile_node, other).await;
+        let patience = Duration::from_millis(300);
+        let own = receiver(world.home, patience);
+        let others = receiver(world.other_home(), patience);
+        for source in [world.other, world.correspondent] {
+            world.wrap_to(&peer, world.access, source, world.other_home());
+            assert!(others.recv(&mut [0; 16]).is_err(), "{source}");
+        }
+        world.wrap(&peer, world.access, world.other);
+        assert!(own.recv(&mut [0; 16]).is_err(), "the other's correspondent");
+        world.wrap(&peer, world.access, world.correspondent);
+        own.recv(&mut [0; 16]).unwrap();
         mobile_node.shutdown().await.unwrap();
     });
 }

@@ -94,6 +94,14 @@ impl World {
         HomeAddress(self.home)
     }
 
+    /// Another home address than the usual one.
+    pub(crate) fn other_home(self) -> IpAddr {
+        match self.home {
+            IpAddr::V4(home) => Ipv4Addr::from_bits(home.to_bits() + 1).into(),
+            IpAddr::V6(home) => Ipv6Addr::from_bits(home.to_bits() + 1).into(),
+        }
+    }
+
     pub(crate) fn tunnel(self, care_of: IpAddr, correspondents: &[IpAddr]) -> Tunnel {
         Tunnel {
             home_address: self.home_address(),
@@ -133,12 +141,12 @@ impl World {
 
     /// Sends what a home agent would: a datagram to the home address, wrapped to a care-of address.
     pub(crate) fn wrap(self, peer: &Peer, care_of: IpAddr, source: IpAddr) {
-        let World {
-            router,
-            home,
-            tunnel,
-            ..
-        } = self;
+        self.wrap_to(peer, care_of, source, self.home);
+    }
+
+    /// As [`World::wrap`], to this home address.
+    pub(crate) fn wrap_to(self, peer: &Peer, care_of: IpAddr, source: IpAddr, home: IpAddr) {
+        let World { router, tunnel, .. } = self;
         peer.run(move || {
             ip(&format!(
                 "link add name out {tunnel} local {router} remote {care_of}"
