@@ -119,11 +119,13 @@ impl ChadSettings {
             None => format!("{place}/chad-state"),
         };
         let (lifetime, quota, rate) = (self.lifetime * patience(), self.quota, self.rate);
+        // IPv6 counts in units of four seconds.
+        let first = lifetime.max(4);
         format!(
             "control = \"{place}/chad.sock\"\nstate = \"{state}\"\n\
              [listen]\n{listen}\
              [pool]\n{pool}hold-down = \"{}s\"\n\
-             [lifetime]\ndefault = \"{lifetime}s\"\nmax = \"1h\"\nfirst = \"{lifetime}s\"\n\
+             [lifetime]\ndefault = \"{lifetime}s\"\nmax = \"1h\"\nfirst = \"{first}s\"\n\
              [security]\nmode = \"{}\"\nlegacy-open = {}\n\
              host-quota = {quota}\nsite-quota = {quota}\n\
              host-rate = {rate}\nsite-rate = {rate}\nrate = {rate}\n\

@@ -1,6 +1,8 @@
 //! A server whose site has no agent: the same source address as ever, and not one packet of ours on the wire.
 
-use lab::{Capture, HttpServer, SiteKind, Stage, Story, Told, ensure, stage::BOUND, wait_for};
+use lab::{
+    Capture, HttpServer, LabError, SiteKind, Stage, Story, Told, ensure, stage::BOUND, wait_for,
+};
 
 /// Signalling and tunnels of both families.
 const OURS: &str = "ip proto 4 or ip proto 41 or ip6 proto 4 or ip6 proto 41 or ip6 proto 135 or port 434 or port 4191";
@@ -42,7 +44,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         format!("beside a binding the server saw {:?}", web.peers())
     })?;
     let peer = wait_for("the session beside it", BOUND, || {
-        Ok(other.peers().first().copied())
+        Ok::<_, LabError>(other.peers().first().copied())
     })?;
     ensure(busy.is_running() && stage.is_lent(peer), || {
         format!("beside it: {peer}")

@@ -390,7 +390,7 @@ fn a_home_agent_that_lost_its_secret_is_taken_for_a_new_one_in_the_end() {
         }
         assert_eq!(world.state(), Some(BindingState::Active));
         let took = world.now - since;
-        assert!((10..20).contains(&took.as_secs()), "{took:?}");
+        assert!((2..10).contains(&took.as_secs()), "{took:?}");
         assert!(world.drops("drop_other_key") >= 2);
         assert_eq!(world.agent.bindings(world.now).count(), 1);
     });

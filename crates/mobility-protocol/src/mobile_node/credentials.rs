@@ -82,7 +82,7 @@ pub(super) struct Agreement {
 /// one: its secret was lost. Somebody on the way can forge as many for one request, but its own answer
 /// comes within that time, unless he can keep it from us.
 const NEW_HOME_AGENT: u8 = 3;
-const NEW_HOME_AGENT_AFTER: Duration = Duration::from_secs(10);
+const NEW_HOME_AGENT_AFTER: Duration = Duration::from_secs(2);
 
 /// What a challenge means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
