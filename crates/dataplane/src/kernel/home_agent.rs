@@ -8,7 +8,7 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use credit::Proofs;
+use credit::Moves;
 pub(crate) use device::remove_leftovers;
 use ipnet::IpNet;
 use mobility_protocol::{DataplaneChange, Family, HomeAddress};
@@ -98,7 +98,7 @@ impl HomeAgentTunnels {
             elements: Elements::open(ruleset::TABLE)?,
             bindings: Bindings::default(),
             unclaimed: BTreeSet::new(),
-            proofs: Proofs::default(),
+            moves: Moves::default(),
             correspondents: config.correspondents.clone(),
             doubtful: false,
             round: 0,

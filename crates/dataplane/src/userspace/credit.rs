@@ -8,51 +8,55 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mobility_protocol::Reachability;
 
-/// What may go to the other end of a tunnel. A tunnel that is changed gets a new one, so that a packet
-/// on its way is never judged by what holds for another address.
+/// What may go to the other end of a tunnel, and what went. A tunnel that moves gets another one, so that
+/// a packet on its way is never judged by what holds for another address.
 #[derive(Debug)]
-pub(super) enum Allowance {
-    /// Everything; what goes is remembered.
-    All(Arc<Window>),
-    /// What is left of the credit.
-    Credit(Arc<Credit>),
+pub(super) struct Allowance {
+    /// What went to this address, proven or not.
+    window: Arc<Window>,
+    /// None when everything may go.
+    credit: Option<Arc<Credit>>,
 }
 
 impl Allowance {
     /// Of a tunnel that was not there before.
     pub(super) fn first(reachability: Reachability) -> Self {
-        match reachability {
-            Reachability::Proven => Self::All(Arc::default()),
-            Reachability::Unproven => Self::Credit(Arc::default()),
+        Self {
+            window: Arc::default(),
+            credit: match reachability {
+                Reachability::Proven => None,
+                Reachability::Unproven => Some(Arc::default()),
+            },
         }
     }
 
     /// Of a tunnel that was there and changes, perhaps moves. One unproven address after the other uses
     /// up one credit.
     pub(super) fn next(&self, reachability: Reachability, moves: bool, now: u64) -> Self {
-        match (self, reachability) {
-            (Self::All(window), Reachability::Proven) if !moves => Self::All(Arc::clone(window)),
-            (_, Reachability::Proven) => Self::All(Arc::default()),
-            (Self::All(window), Reachability::Unproven) => {
-                Self::Credit(Arc::new(Credit::new(window.octets(now))))
-            }
-            (Self::Credit(credit), Reachability::Unproven) => Self::Credit(Arc::clone(credit)),
+        let earned = || Arc::new(Credit::new(self.window.octets(now)));
+        Self {
+            window: match moves {
+                true => Arc::default(),
+                false => Arc::clone(&self.window),
+            },
+            credit: match reachability {
+                Reachability::Proven => None,
+                Reachability::Unproven => Some(self.credit.clone().unwrap_or_else(earned)),
+            },
         }
     }
 
     /// Whether so many octets may go. They are spent then.
     pub(super) fn spend(&self, octets: u64) -> bool {
-        match self {
-            Self::All(_) => true,
-            Self::Credit(credit) => credit.spend(octets),
+        match &self.credit {
+            None => true,
+            Some(credit) => credit.spend(octets),
         }
     }
 
     /// So many octets have gone.
     pub(super) fn gone(&self, octets: u64, now: u64) {
-        if let Self::All(window) = self {
-            window.record(octets, now);
-        }
+        self.window.record(octets, now);
     }
 }
 
@@ -132,9 +136,9 @@ mod tests {
     use Reachability::{Proven, Unproven};
 
     fn left(allowance: &Allowance) -> u64 {
-        match allowance {
-            Allowance::All(_) => u64::MAX,
-            Allowance::Credit(credit) => credit.0.load(Ordering::Relaxed),
+        match &allowance.credit {
+            None => u64::MAX,
+            Some(credit) => credit.0.load(Ordering::Relaxed),
         }
     }
 
@@ -161,13 +165,15 @@ mod tests {
         away.gone(2_000, 200);
         let further = away.next(Unproven, true, 300);
         assert!(!further.spend(1_001), "2,000 are gone for good");
-        assert!(further.spend(1_000) && !further.spend(1));
+        assert!(further.spend(600));
+        further.gone(600, 300);
         let proven = further.next(Proven, false, 400);
         assert!(proven.spend(1_000_000));
+        proven.gone(70, 400);
         assert_eq!(
             left(&proven.next(Unproven, true, 500)),
-            0,
-            "what went on credit earns none"
+            670,
+            "what went to the proven address, also before its proof"
         );
     }
 

@@ -2,8 +2,8 @@
 //! proven one in the two seconds before (RFC 4866), as the packet filter has counted it.
 //!
 //! The packet filter counts by home address and second, and forgets after two seconds. What it
-//! remembers may have gone to more than one address; so it is noted how much had gone altogether when
-//! an address became the proven one.
+//! remembers may have gone to more than one address; so it is noted how much had gone altogether at
+//! each move.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -16,59 +16,60 @@ use super::super::elements::{Element, Elements, octets};
 use super::super::ruleset::{CREDIT_WINDOW, sets};
 use crate::Error;
 
-/// The proofs of the last two seconds.
+/// The moves of the last two seconds.
 #[derive(Debug, Default)]
-pub(super) struct Proofs {
-    of: BTreeMap<IpAddr, Proof>,
-    /// The oldest first; those that have been renewed as well.
+pub(super) struct Moves {
+    of: BTreeMap<IpAddr, Move>,
+    /// The oldest first; those that others followed as well.
     in_order: VecDeque<(Instant, IpAddr)>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Proof {
+struct Move {
     at: Instant,
     /// Octets that had gone to the home address, wherever it was.
     before: u64,
 }
 
-/// The bindings that get an address which limits what may go there, and those that get one which is
-/// proven.
+/// Of known bindings, those that become unproven and those that move. New ones have neither credit nor a
+/// past.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     pub(super) unproven: Vec<IpAddr>,
-    pub(super) proven: Vec<IpAddr>,
+    pub(super) moved: Vec<IpAddr>,
 }
 
 impl Turns {
-    /// Of known bindings that become these. New ones have neither credit nor a past.
+    /// Where these become the bindings of their home addresses.
     pub(super) fn of(bindings: &Bindings, after: &BTreeMap<IpAddr, Option<Binding>>) -> Self {
         let mut turns = Self::default();
         for (home, next) in after {
             let (Some(before), Some(next)) = (bindings.get(*home), next) else {
                 continue;
             };
-            let moves = before.wrap.remote() != next.wrap.remote();
-            match (before.reachability, next.reachability) {
-                (Reachability::Proven, Reachability::Unproven) => turns.unproven.push(*home),
-                (Reachability::Unproven, Reachability::Proven) => turns.proven.push(*home),
-                (Reachability::Proven, Reachability::Proven) if moves => turns.proven.push(*home),
-                // Further unproven addresses share what is left.
-                _ => {}
+            // Further unproven addresses share what is left.
+            if before.reachability == Reachability::Proven
+                && next.reachability == Reachability::Unproven
+            {
+                turns.unproven.push(*home);
+            }
+            if before.wrap.remote() != next.wrap.remote() {
+                turns.moved.push(*home);
             }
         }
         turns
     }
 }
 
-impl Proofs {
-    /// The addresses that these home addresses have now are proven, whatever went to others before.
+impl Moves {
+    /// These home addresses are elsewhere now, whatever went to them before.
     pub(super) fn note(&mut self, elements: &mut Elements, homes: &[IpAddr]) {
         let at = Instant::now();
         while let Some(&(old, home)) = self.in_order.front()
             && is_past(old, at)
         {
             self.in_order.pop_front();
-            if self.of.get(&home).is_some_and(|proof| proof.at == old) {
+            if self.of.get(&home).is_some_and(|last| last.at == old) {
                 self.of.remove(&home);
             }
         }
@@ -80,17 +81,17 @@ impl Proofs {
             for home in homes {
                 // Where it is not known what had gone, everything has: there is no credit then.
                 let before = gone.next().unwrap_or(u64::MAX);
-                self.of.insert(*home, Proof { at, before });
+                self.of.insert(*home, Move { at, before });
                 self.in_order.push_back((at, *home));
             }
         }
     }
 
-    /// Octets that went to this home address's proven care-of address in the last two seconds, or less:
+    /// Octets that went to this home address's present care-of address in the last two seconds, or less:
     /// in this second and the one before.
     pub(super) fn credit(&self, elements: &mut Elements, home: IpAddr) -> u64 {
         let before = match self.of.get(&home) {
-            Some(proof) if !is_past(proof.at, Instant::now()) => proof.before,
+            Some(last) if !is_past(last.at, Instant::now()) => last.before,
             _ => 0,
         };
         let earned = recent(elements, home)
@@ -102,8 +103,8 @@ impl Proofs {
     }
 }
 
-fn is_past(proof: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(proof) > CREDIT_WINDOW
+fn is_past(event: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(event) > CREDIT_WINDOW
 }
 
 /// Octets that went to a home address since it is bound.

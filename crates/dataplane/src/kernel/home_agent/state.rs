@@ -16,7 +16,7 @@ use super::super::message::Message;
 use super::super::program::remove_table;
 use super::super::routes::{self, Wrap};
 use super::super::ruleset::{self, Rules};
-use super::credit::{Proofs, Turns};
+use super::credit::{Moves, Turns};
 use crate::error::Errors;
 use crate::{Error, Failure};
 
@@ -33,7 +33,7 @@ pub(super) struct State {
     /// Taken over from a former run and not claimed yet.
     pub(super) unclaimed: BTreeSet<IpAddr>,
     /// What there is to know for credits.
-    pub(super) proofs: Proofs,
+    pub(super) moves: Moves,
     /// The peers of all home addresses, once the first binding has told.
     pub(super) correspondents: Option<Arc<[IpNet]>>,
     /// A transaction has failed: kernel and bindings may differ.
@@ -253,7 +253,7 @@ impl State {
             }
         }
         self.lift(difference.lift, &unmoved);
-        self.proofs.note(&mut self.elements, &turns.proven);
+        self.moves.note(&mut self.elements, &turns.moved);
         failures
     }
 
@@ -262,7 +262,7 @@ impl State {
         let mut credits: BTreeMap<Element, u64> = homes
             .into_iter()
             .map(|home| {
-                let credit = self.proofs.credit(&mut self.elements, home);
+                let credit = self.moves.credit(&mut self.elements, home);
                 (limit(home), credit)
             })
             .collect();
