@@ -12,6 +12,7 @@ use std::{
 };
 
 use dataplane::signalling::Signalling;
+use ipnet::IpNet;
 use mobility_protocol::{
     CareOfAddress, HomeAgentAddress, Identity, Path,
     mobile_node::{Config, Credentials, Event, MobileNode},
@@ -160,6 +161,29 @@ impl Fleet {
             Ok(())
         };
         self.campaign(which, begin, |event| matches!(event, Event::Moved { .. }))
+    }
+
+    /// Lets members send from somebody else's address. What is sent there goes where it went.
+    pub fn usurp(&self, address: IpAddr) -> Result<(), LabError> {
+        self.node
+            .run(move |network| network.own_prefix(IpNet::from(address)))
+    }
+
+    /// Has a member say that it is at an address it [usurped](Fleet::usurp), or where it really is. Nobody waits for
+    /// answers.
+    pub fn pretend(&mut self, number: usize, elsewhere: Option<IpAddr>) -> Result<(), LabError> {
+        let path = match elsewhere {
+            None => self.path(number)?,
+            Some(care_of) => Path {
+                care_of: CareOfAddress(care_of),
+                interface: self.interface,
+            },
+        };
+        self.receive();
+        let (agent, now) = (self.agent, Instant::now());
+        let machine = &mut self.members[number].machine;
+        machine.handle_path(agent, Some(path), false, now);
+        self.finish(number, |_| false).map(|_| ())
     }
 
     /// Gives the bindings of these back.

@@ -7,6 +7,7 @@ mod a_published_key_is_insisted_on;
 mod a_stranger_changes_no_binding;
 mod a_thousand_laptops;
 mod a_tunnel_leads_to_correspondents_alone;
+mod a_victim_gets_no_more_than_the_mover_got;
 mod absent_agent_costs_at_most_the_hold;
 mod advertisements_come_late_or_wrong;
 mod agent_and_server_on_one_host;
@@ -154,6 +155,7 @@ const BOOK: &[StoryEntry] = &[
     story!(a_forged_name_answer_is_not_taken, ["curl", "tcpdump"]),
     story!(a_stranger_changes_no_binding, ["curl", "tcpdump"]),
     story!(a_flood_of_strangers_leaves_nothing, ["curl", "tcpdump"]),
+    story!(a_victim_gets_no_more_than_the_mover_got, ["tcpdump"]),
     story!(one_site_does_not_take_the_pool, ["curl"]),
     story!(a_tunnel_leads_to_correspondents_alone, []),
     story!(
