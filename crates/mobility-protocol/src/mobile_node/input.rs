@@ -149,6 +149,10 @@ impl MobileNode {
                 match challenged? {
                     Challenged::Answerable => Input::TryAgain(request),
                     Challenged::NewHomeAgent if request.purpose == Purpose::First => {
+                        // A first contact has all its transmissions.
+                        if let Some(attempt) = entry.attempt_mut() {
+                            attempt.start(now);
+                        }
                         Input::TryAgain(request)
                     }
                     Challenged::NewHomeAgent => Input::Disowned(request, challenge.refusal),
