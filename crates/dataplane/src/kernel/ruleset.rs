@@ -350,6 +350,12 @@ impl Served {
             .filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len())
             .map(IpNet::addr)
             .filter(|address| Family::of(*address) == self.family())
+            // A server beside the home agent, under the same address.
+            .chain(
+                own.iter()
+                    .any(|prefix| prefix.contains(&self.address))
+                    .then_some(self.address),
+            )
             .collect();
         if !named.is_empty() {
             let named = list(named.iter().map(ToString::to_string));
