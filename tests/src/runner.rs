@@ -1,4 +1,4 @@
-//! Tells stories one after another, each in a process and a room of its own, and prints the matrix.
+//! Tells stories, each in a process and a room of its own, and prints the matrix.
 //!
 //! A story is told once in each of its families with each of its backends. Where that takes tunnels that this kernel doesn't have, it is told
 //! in the guest kernel: one boot for all such stories, after the others.
@@ -27,12 +27,14 @@ pub fn main(book: &[StoryEntry]) -> ExitCode {
         },
         [guest::PROBE] => guest::probe(),
         [guest::HERE, names @ ..] => {
+            let mut cells = Vec::new();
             for name in names {
                 match Cell::find(book, name) {
-                    Some(cell) => guest::report(cell, &perform(cell)),
+                    Some(cell) => cells.push(cell),
                     None => return unknown(name),
                 }
             }
+            guest::tell(&cells);
             ExitCode::SUCCESS
         }
         words => match Wish::parse(words) {
@@ -178,7 +180,7 @@ impl<'a> Wish<'a> {
 
 fn perform(cell: Cell<'_>) -> Performance {
     say(format!("\n{cell}"));
-    performance::perform(cell)
+    performance::perform(cell, &mut say)
 }
 
 fn unknown(name: &str) -> ExitCode {

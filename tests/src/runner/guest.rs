@@ -5,12 +5,13 @@ use std::{
     env,
     io::{BufRead, BufReader},
     process::{Child, Command, ExitCode, Stdio},
+    sync::Mutex,
     thread,
     time::Duration,
 };
 
 use super::{
-    Cell, Outcome, Performance, say,
+    Cell, Outcome, Performance, performance, say,
     telling::{self, SKIPPED},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 /// Find out in this process whether the kernel has tunnels.
 pub(crate) const PROBE: &str = "--probe-kernel-tunnels";
 
-/// Followed by cells' names: tell them one after another, and report each by a line for [`perform`].
+/// Followed by cells' names: tell them, and report each by a line for [`perform`].
 pub(super) const HERE: &str = "--tell-here";
 
 /// Boots the guest and runs a command in it.
@@ -65,8 +66,32 @@ fn make_tunnels() -> Result<(), LabError> {
         .try_for_each(|family| network.tunnel(family.name(), family))
 }
 
-/// Tells what happened to whoever started this process with [`HERE`].
-pub(super) fn report(cell: Cell<'_>, performance: &Performance) {
+/// Tells `cells`, as many at a time as there are processors: one story alone keeps one of them busy. What each says
+/// stays together.
+pub(super) fn tell(cells: &[Cell<'_>]) {
+    let waiting = Mutex::new(cells.iter());
+    let next = || waiting.lock().ok()?.next().copied();
+    let tell_next = || {
+        while let Some(cell) = next() {
+            let mut said = format!("\n{cell}\n");
+            let performance = performance::perform(cell, &mut |line| {
+                said.push_str(&line);
+                said.push('\n');
+            });
+            said.push_str(&report(cell, &performance));
+            say(said);
+        }
+    };
+    let at_once = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(tell_next);
+        }
+    });
+}
+
+/// What happened, for whoever started this process with [`HERE`].
+fn report(cell: Cell<'_>, performance: &Performance) -> String {
     let (word, reason) = match &performance.outcome {
         Outcome::Passed => ("passed", ""),
         Outcome::Failed(reason) => ("failed", reason.as_str()),
@@ -74,7 +99,7 @@ pub(super) fn report(cell: Cell<'_>, performance: &Performance) {
     };
     let took = performance.took.as_millis();
     let reason = reason.replace(['\n', '\r', '\t'], " ");
-    say(format!("{REPORT}\t{cell}\t{word}\t{took}\t{reason}"));
+    format!("{REPORT}\t{cell}\t{word}\t{took}\t{reason}")
 }
 
 /// Tells all of `cells` in one guest.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Cell, say,
+    Cell,
     telling::{self, SKIPPED, TELL},
 };
 use crate::{programs, wait::stretched};
@@ -33,10 +33,10 @@ pub(super) struct Performance {
     pub(super) in_guest: bool,
 }
 
-/// Tells the story of one cell here and relays what it says.
-pub(super) fn perform(cell: Cell<'_>) -> Performance {
+/// Tells the story of one cell here and hands each line it says to `relay`.
+pub(super) fn perform(cell: Cell<'_>, relay: &mut dyn FnMut(String)) -> Performance {
     let started = Instant::now();
-    let outcome = run(cell);
+    let outcome = run(cell, relay);
     Performance {
         outcome,
         took: started.elapsed(),
@@ -44,7 +44,7 @@ pub(super) fn perform(cell: Cell<'_>) -> Performance {
     }
 }
 
-fn run(cell: Cell<'_>) -> Outcome {
+fn run(cell: Cell<'_>, relay: &mut dyn FnMut(String)) -> Outcome {
     if let Some(package) = programs::missing_package(cell.entry.needs) {
         return Outcome::Skipped(format!("package {package} is not installed"));
     }
@@ -56,12 +56,12 @@ fn run(cell: Cell<'_>) -> Outcome {
             .spawn()
     });
     match spawned {
-        Ok(child) => listen(child),
+        Ok(child) => listen(child, relay),
         Err(error) => Outcome::Failed(format!("can't start the story: {error}")),
     }
 }
 
-fn listen(mut child: Child) -> Outcome {
+fn listen(mut child: Child, relay: &mut dyn FnMut(String)) -> Outcome {
     let (lines, heard) = mpsc::channel();
     if let Some(stdout) = child.stdout.take() {
         thread::spawn(move || {
@@ -84,7 +84,7 @@ fn listen(mut child: Child) -> Outcome {
                 {
                     reason.clone_into(&mut last);
                 }
-                say(format!("    {line}"));
+                relay(format!("    {line}"));
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {
