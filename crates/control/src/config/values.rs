@@ -12,7 +12,7 @@ use mobility_protocol::Identity;
 use mobility_protocol::security::{
     Algorithm, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, PublicKeyError,
 };
-use toml::de::DeValue;
+use toml::de::{DeInteger, DeValue};
 
 use super::BackendChoice;
 use super::document::{Complaint, nearest, with_article};
@@ -301,16 +301,8 @@ pub(super) fn identity(value: &DeValue<'_>) -> Parsed<Identity> {
 pub(super) fn spi(value: &DeValue<'_>) -> Parsed<u32> {
     const FIRST: u32 = 256;
     let help = format!("write the number both ends agreed on, {FIRST} or above, without quotes");
-    let Some(number) = value.as_integer() else {
-        return Err(Complaint::new(
-            format!("a number is needed, this is {}", with_article(value)),
-            help,
-        ));
-    };
-    match i64::from_str_radix(number.as_str(), number.radix())
-        .ok()
-        .and_then(|n| u32::try_from(n).ok())
-    {
+    let (number, parsed) = number(value, &help)?;
+    match parsed {
         Some(OPEN_MODE_SPI) => Err(Complaint::new(
             format!("{number} means open mode and has no secret"),
             help,
@@ -327,16 +319,9 @@ pub(super) fn spi(value: &DeValue<'_>) -> Parsed<u32> {
 /// How many at most: at least one.
 pub(super) fn quota(value: &DeValue<'_>) -> Parsed<u32> {
     let help = "write a number, 1 or above, without quotes: 64";
-    let number = value.as_integer().ok_or_else(|| {
-        Complaint::new(
-            format!("a number is needed, this is {}", with_article(value)),
-            help,
-        )
-    })?;
-    i64::from_str_radix(number.as_str(), number.radix())
-        .ok()
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|number| *number > 0)
+    let (number, parsed) = number(value, help)?;
+    parsed
+        .filter(|parsed| *parsed > 0)
         .ok_or_else(|| Complaint::new(format!("{number} is no quota"), help))
 }
 
@@ -346,7 +331,7 @@ pub(super) fn algorithm(value: &DeValue<'_>) -> Parsed<Algorithm> {
     word(value, &words, &[])
 }
 
-/// A domain name, lower case, without its final dot.
+/// The public key of a home agent: 64 hexadecimal digits.
 pub(super) fn public_key(value: &DeValue<'_>) -> Parsed<PublicKey> {
     let text = string(value, "5bd6ed06...")?;
     text.parse().map_err(|error: PublicKeyError| {
@@ -355,6 +340,7 @@ pub(super) fn public_key(value: &DeValue<'_>) -> Parsed<PublicKey> {
     })
 }
 
+/// A domain name, lower case, without its final dot.
 pub(super) fn domain(value: &DeValue<'_>) -> Parsed<String> {
     let text = string(value, "example.org")?;
     let name = text.strip_suffix('.').unwrap_or(text);
@@ -375,4 +361,15 @@ pub(super) fn domain(value: &DeValue<'_>) -> Parsed<String> {
         format!("\"{text}\" is not a domain name"),
         help,
     ))
+}
+
+/// A whole number as it is written, and as it is if 32 bits hold it.
+fn number<'v>(value: &'v DeValue<'_>, help: &str) -> Parsed<(&'v DeInteger<'v>, Option<u32>)> {
+    let number = value.as_integer().ok_or_else(|| {
+        let message = format!("a number is needed, this is {}", with_article(value));
+        Complaint::new(message, help)
+    })?;
+    let parsed = i64::from_str_radix(number.as_str(), number.radix());
+    let parsed = parsed.ok().and_then(|parsed| u32::try_from(parsed).ok());
+    Ok((number, parsed))
 }
