@@ -71,6 +71,27 @@ impl KeyAgreement {
         }
     }
 
+    pub(super) const fn key_share(&self) -> Option<PublicKey> {
+        match self {
+            Self::KeyShare(key) => Some(*key),
+            Self::Cookie(_) | Self::ResumptionToken(_) => None,
+        }
+    }
+
+    pub(super) const fn cookie(&self) -> Option<Cookie> {
+        match self {
+            Self::Cookie(cookie) => Some(*cookie),
+            Self::KeyShare(_) | Self::ResumptionToken(_) => None,
+        }
+    }
+
+    pub(super) const fn resumption_token(&self) -> Option<ResumptionToken> {
+        match self {
+            Self::ResumptionToken(token) => Some(*token),
+            Self::KeyShare(_) | Self::Cookie(_) => None,
+        }
+    }
+
     pub(super) fn data(&self) -> Vec<u8> {
         let kind = match self {
             Self::KeyShare(_) => KEY_SHARE,

@@ -108,37 +108,19 @@ impl Extensions {
     /// The public key of the sender.
     #[must_use]
     pub fn key_share(&self) -> Option<PublicKey> {
-        self.protected().iter().find_map(|extension| {
-            if let Extension::KeyAgreement(KeyAgreement::KeyShare(key)) = extension {
-                Some(*key)
-            } else {
-                None
-            }
-        })
+        self.key_agreement(KeyAgreement::key_share)
     }
 
     /// The cookie of the home agent.
     #[must_use]
     pub fn cookie(&self) -> Option<Cookie> {
-        self.protected().iter().find_map(|extension| {
-            if let Extension::KeyAgreement(KeyAgreement::Cookie(cookie)) = extension {
-                Some(*cookie)
-            } else {
-                None
-            }
-        })
+        self.key_agreement(KeyAgreement::cookie)
     }
 
     /// What a mobile node that comes back has of the home agent.
     #[must_use]
     pub fn resumption_token(&self) -> Option<ResumptionToken> {
-        self.protected().iter().find_map(|extension| {
-            if let Extension::KeyAgreement(KeyAgreement::ResumptionToken(token)) = extension {
-                Some(*token)
-            } else {
-                None
-            }
-        })
+        self.key_agreement(KeyAgreement::resumption_token)
     }
 
     /// The peer's wish to receive revocations (RFC 3543).
@@ -188,6 +170,17 @@ impl Extensions {
         for extension in &self.0 {
             extension.encode(octets);
         }
+    }
+
+    /// The first element of a key agreement that says this.
+    fn key_agreement<T>(&self, read: impl Fn(&KeyAgreement) -> Option<T>) -> Option<T> {
+        self.protected().iter().find_map(|extension| {
+            if let Extension::KeyAgreement(element) = extension {
+                read(element)
+            } else {
+                None
+            }
+        })
     }
 
     fn authentications(&self, kind: AuthenticationKind) -> impl Iterator<Item = &Authentication> {

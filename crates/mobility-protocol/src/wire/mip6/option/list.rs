@@ -166,37 +166,19 @@ impl<const START: usize> Options<START> {
     /// The public key of the sender.
     #[must_use]
     pub fn key_share(&self) -> Option<PublicKey> {
-        self.find(|option| {
-            if let MobilityOption::KeyAgreement(KeyAgreement::KeyShare(key)) = option {
-                Some(*key)
-            } else {
-                None
-            }
-        })
+        self.key_agreement(KeyAgreement::key_share)
     }
 
     /// The cookie of the home agent.
     #[must_use]
     pub fn cookie(&self) -> Option<Cookie> {
-        self.find(|option| {
-            if let MobilityOption::KeyAgreement(KeyAgreement::Cookie(cookie)) = option {
-                Some(*cookie)
-            } else {
-                None
-            }
-        })
+        self.key_agreement(KeyAgreement::cookie)
     }
 
     /// What a mobile node that comes back has of the home agent.
     #[must_use]
     pub fn resumption_token(&self) -> Option<ResumptionToken> {
-        self.find(|option| {
-            if let MobilityOption::KeyAgreement(KeyAgreement::ResumptionToken(token)) = option {
-                Some(*token)
-            } else {
-                None
-            }
-        })
+        self.key_agreement(KeyAgreement::resumption_token)
     }
 
     /// The timestamp against replay (RFC 4285).
@@ -274,6 +256,17 @@ impl<const START: usize> Options<START> {
         for option in &self.list {
             option.encode(octets);
         }
+    }
+
+    /// The first element of a key agreement that says this.
+    fn key_agreement<T>(&self, read: impl Fn(&KeyAgreement) -> Option<T>) -> Option<T> {
+        self.find(|option| {
+            if let MobilityOption::KeyAgreement(element) = option {
+                read(element)
+            } else {
+                None
+            }
+        })
     }
 
     fn authentication(&self, subtype: AuthenticationSubtype) -> Option<&Authentication> {
