@@ -11,6 +11,7 @@ use super::context::Context;
 use super::signalling::{Acknowledgement, Challenge, Verdict};
 use super::status::Drop;
 use crate::security::{Cookie, KeyPair, PublicKey, ResumptionToken, SecurityAssociation};
+use crate::wire::KeyAgreement;
 use crate::{CareOfAddress, HomeAgentAddress, Identity};
 
 /// What a mobile node has for a home agent.
@@ -124,15 +125,8 @@ impl Authority {
                 }
                 let mut secret = zeroize::Zeroizing::new([0; 32]);
                 context.rng.fill_bytes(&mut *secret);
-                Self::Agreed(Box::new(Agreement {
-                    pair: KeyPair::new(*secret),
-                    pinned,
-                    made: None,
-                    cookie: None,
-                    token: None,
-                    other_keys: 0,
-                    other_since: None,
-                }))
+                let pair = KeyPair::new(*secret);
+                Self::Agreed(Box::new(Agreement::new(pair, pinned)))
             }
         }
     }
@@ -317,16 +311,38 @@ impl Authority {
     /// Another home agent is asked: nothing is agreed with that one.
     pub(super) fn start_over(&mut self) {
         if let Self::Agreed(agreement) = self {
-            agreement.made = None;
-            agreement.cookie = None;
-            agreement.token = None;
-            agreement.other_keys = 0;
-            agreement.other_since = None;
+            **agreement = Agreement::new(agreement.pair.clone(), agreement.pinned);
         }
     }
 }
 
+impl Elements {
+    /// Those there are, in the order in which messages have them.
+    pub(super) fn iter(self) -> impl Iterator<Item = KeyAgreement> {
+        [
+            self.key_share.map(KeyAgreement::KeyShare),
+            self.cookie.map(KeyAgreement::Cookie),
+            self.token.map(KeyAgreement::ResumptionToken),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
 impl Agreement {
+    /// With nobody yet.
+    const fn new(pair: KeyPair, pinned: Option<PublicKey>) -> Self {
+        Self {
+            pair,
+            pinned,
+            made: None,
+            cookie: None,
+            token: None,
+            other_keys: 0,
+            other_since: None,
+        }
+    }
+
     /// The one of the last binding with this home agent.
     fn of_acquaintance(
         agent: HomeAgentAddress,
@@ -349,15 +365,7 @@ impl Agreement {
     ) -> Option<Self> {
         let mut secret = zeroize::Zeroizing::new([0; 32]);
         hex::decode_to_slice(&stored.secret, &mut *secret).ok()?;
-        let mut agreement = Self {
-            pair: KeyPair::new(*secret),
-            pinned,
-            made: None,
-            cookie: None,
-            token: None,
-            other_keys: 0,
-            other_since: None,
-        };
+        let mut agreement = Self::new(KeyPair::new(*secret), pinned);
         let key = stored.key.parse().ok()?;
         agreement.agree(key, stored.address, identity).ok()?;
         Some(agreement)

@@ -4,9 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::status::Drop;
-use super::{BindingUpdate, Challenge, Elements, Hint, Tie, Verdict};
+use super::{BindingUpdate, Challenge, Hint, Tie, Verdict};
 use crate::security::SecurityAssociation;
-use crate::wire::KeyAgreement;
 use crate::wire::mip4::{
     AuthenticationKind, Extension, Extensions, Message, Origin, PORT, RegistrationReply,
     RegistrationRequest, ReplyCode, RequestFlags, UdpTunnelRequest,
@@ -56,17 +55,7 @@ pub(super) fn encode(
         registration_through_foreign_agent: false,
         encapsulation: 0,
     }));
-    let Elements {
-        key_share,
-        cookie,
-        token,
-    } = update.elements;
-    let elements = [
-        key_share.map(KeyAgreement::KeyShare),
-        cookie.map(KeyAgreement::Cookie),
-        token.map(KeyAgreement::ResumptionToken),
-    ];
-    for element in elements.into_iter().flatten() {
+    for element in update.elements.iter() {
         extensions.push(Extension::KeyAgreement(element));
     }
     let request = RegistrationRequest {

@@ -8,9 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::attempt::Request;
 use super::super::status::Drop;
-use super::{BindingUpdate, Challenge, Elements, Hint, Message, Tie, Verdict};
+use super::{BindingUpdate, Challenge, Hint, Message, Tie, Verdict};
 use crate::security::{OPEN_MODE_SPI, SecurityAssociation};
-use crate::wire::KeyAgreement;
 use crate::wire::mip6::iana::BindingErrorStatus;
 use crate::wire::mip6::{
     self, BindingAcknowledgement, BindingAddresses, MobileNodeIdentifier, MobilityOption,
@@ -62,22 +61,7 @@ pub(super) fn encode(
     if let Some(timestamp) = update.stamp.timestamp {
         options.push(MobilityOption::ReplayProtection(timestamp));
     }
-    let Elements {
-        key_share,
-        cookie,
-        token,
-    } = update.elements;
-    let elements = [
-        key_share.map(KeyAgreement::KeyShare),
-        cookie.map(KeyAgreement::Cookie),
-        token.map(KeyAgreement::ResumptionToken),
-    ];
-    options.extend(
-        elements
-            .into_iter()
-            .flatten()
-            .map(MobilityOption::KeyAgreement),
-    );
+    options.extend(update.elements.iter().map(MobilityOption::KeyAgreement));
     let message = mip6::BindingUpdate {
         sequence: update.stamp.sequence?,
         flags: UpdateFlags::HOME,
