@@ -144,7 +144,7 @@ impl Envelope {
                 keepalive_interval: 0,
             }));
         }
-        let mut reply = RegistrationReply {
+        let reply = RegistrationReply {
             code,
             lifetime: acknowledgement.outcome.unwrap_or(Lifetime::Zero),
             home_address: acknowledgement
@@ -159,15 +159,15 @@ impl Envelope {
             },
             extensions,
         };
-        let mut payload = reply.encode(&update.association);
-        if let Some(element) = acknowledgement.element {
+        let whole = acknowledgement.element.map(|element| {
+            let mut reply = reply.clone();
             reply.extensions.push(Extension::KeyAgreement(element));
-            let longer = reply.encode(&update.association);
-            // Nothing is reflected that is larger than what came.
-            if longer.len() <= self.length {
-                payload = longer;
-            }
-        }
+            reply.encode(&update.association)
+        });
+        // Nothing is reflected that is larger than what came.
+        let payload = whole
+            .filter(|payload| payload.len() <= self.length)
+            .unwrap_or_else(|| reply.encode(&update.association));
         Answer {
             transmit: self.transmit(payload),
             code: Refusal {

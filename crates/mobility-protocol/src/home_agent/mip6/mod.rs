@@ -211,17 +211,16 @@ impl Envelope {
         let code = answer.status;
         // What the request had room for, the shorter answer has room for.
         let _ = fill(&mut answer, &update.identity, said, timestamp);
-        let mut transmit = self.seal(&answer, &update.association, &addresses);
-        if let Some(element) = acknowledgement.element
-            && let element = MobilityOption::KeyAgreement(element)
-            && answer.options.push(element).is_ok()
-        {
-            let longer = self.seal(&answer, &update.association, &addresses);
-            // Nothing is reflected that is larger than what came.
-            if longer.payload.len() <= self.length {
-                transmit = longer;
-            }
-        }
+        let whole = acknowledgement.element.and_then(|element| {
+            let mut answer = answer.clone();
+            let element = MobilityOption::KeyAgreement(element);
+            answer.options.push(element).ok()?;
+            Some(self.seal(&answer, &update.association, &addresses))
+        });
+        // Nothing is reflected that is larger than what came.
+        let transmit = whole
+            .filter(|transmit| transmit.payload.len() <= self.length)
+            .unwrap_or_else(|| self.seal(&answer, &update.association, &addresses));
         Answer {
             transmit,
             code: Refusal {
