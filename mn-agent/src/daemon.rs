@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::looks::Looks;
 use crate::state::{Keeper, Memory, StateDirectory};
 use crate::status;
 use crate::waiting::Waiting;
@@ -71,11 +72,11 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
                 readable?;
                 daemon.receive();
             }
-            () = timeout => daemon.machine.handle_timeout(Instant::now()),
+            () = timeout => daemon.handle_timeout().await,
             Some(report) = daemon.reports.recv() => daemon.reported(report).await,
             ended = daemon.dataplane.sockets().ended() => {
                 let ended = ended?;
-                daemon.sockets_ended(&ended.home_addresses, ended.overrun).await;
+                daemon.sockets_ended(&ended.home_addresses, ended.overrun);
             }
             Some(asked) = daemon.questions.recv() => daemon.answer(asked),
             Some(lookup) = daemon.lookups.join_next() => {
@@ -109,6 +110,7 @@ struct Daemon {
     control: JoinHandle<()>,
     lookups: JoinSet<requests::Lookup>,
     waiting: Waiting,
+    looks: Looks,
     /// As the kernel told them last; name servers not among them.
     surroundings: Surroundings,
     /// Whose tunnels the data path has, and the paths they use now.
@@ -165,6 +167,7 @@ impl Daemon {
             control: tokio::spawn(server.serve(handler)),
             lookups: JoinSet::new(),
             waiting: Waiting::default(),
+            looks: Looks::default(),
             surroundings: Surroundings::default(),
             in_use: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -208,9 +211,18 @@ impl Daemon {
     }
 
     fn next_timeout(&self) -> Instant {
-        self.machine
-            .poll_timeout()
-            .unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+        let now = Instant::now();
+        [self.machine.poll_timeout(), self.looks.due(now)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now + Duration::from_secs(3600))
+    }
+
+    async fn handle_timeout(&mut self) {
+        let now = Instant::now();
+        self.machine.handle_timeout(now);
+        self.look_at_sockets(now).await;
     }
 
     fn has_bindings(&self) -> bool {
@@ -274,7 +286,7 @@ impl Daemon {
             Event::CheckUsage {
                 agent,
                 home_address,
-            } => self.look_at_usage(agent, home_address).await,
+            } => self.looks.want(home_address, agent),
             Event::SnapshotChanged => self.keeper.keep(Memory {
                 bindings: self.machine.snapshot(Instant::now()),
                 acquaintances: self.machine.acquaintances(),

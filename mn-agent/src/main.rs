@@ -2,6 +2,7 @@
 //! way, and keeps their tunnels where the host is.
 
 mod daemon;
+mod looks;
 mod state;
 mod status;
 mod waiting;

@@ -69,36 +69,30 @@ impl Daemon {
             .handle_path(agent, preferred, current_usable, Instant::now());
     }
 
-    pub(super) async fn sockets_ended(
-        &mut self,
-        home_addresses: &BTreeSet<HomeAddress>,
-        overrun: bool,
-    ) {
-        let affected: Vec<HomeAddress> = if overrun {
-            self.machine
-                .bindings(Instant::now())
-                .into_iter()
-                .filter_map(|view| view.home_address)
-                .collect()
-        } else {
-            home_addresses.iter().copied().collect()
-        };
-        for home_address in affected {
-            if let Some(agent) = self.machine.agent_of(home_address) {
-                self.look_at_usage(agent, home_address).await;
+    pub(super) fn sockets_ended(&mut self, home_addresses: &BTreeSet<HomeAddress>, overrun: bool) {
+        for (home_address, (agent, _)) in &self.in_use {
+            if overrun || home_addresses.contains(home_address) {
+                self.looks.want(*home_address, *agent);
             }
         }
     }
 
-    pub(super) async fn look_at_usage(
-        &mut self,
-        agent: HomeAgentAddress,
-        home_address: HomeAddress,
-    ) {
-        match self.dataplane.sockets().in_use(home_address).await {
+    /// As far as there is a reason to.
+    pub(super) async fn look_at_sockets(&mut self, now: Instant) {
+        let wanted = self.looks.take(now);
+        if wanted.is_empty() {
+            return;
+        }
+        let home_addresses = wanted.keys().copied().collect();
+        match self.dataplane.sockets().in_use(&home_addresses).await {
             Ok(in_use) => {
-                let usage = if in_use { Usage::Sockets } else { Usage::None };
-                self.machine.handle_usage(agent, usage, Instant::now());
+                for (home_address, agent) in wanted {
+                    let usage = match in_use.contains(&home_address) {
+                        true => Usage::Sockets,
+                        false => Usage::None,
+                    };
+                    self.machine.handle_usage(agent, usage, Instant::now());
+                }
             }
             Err(error) => self.netlink_failed(&error),
         }

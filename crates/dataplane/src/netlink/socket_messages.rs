@@ -17,11 +17,14 @@ const TCP_TIME_WAIT: u32 = 6;
 const TCP_CLOSE: u32 = 7;
 
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
+const INET_DIAG_BC_JMP: u8 = 1;
 const INET_DIAG_BC_S_COND: u8 = 7;
 
 const REQUEST_LENGTH: usize = 56;
+/// `struct inet_diag_bc_op`.
+const OPERATION_LENGTH: u8 = 4;
 /// The condition without its address.
-const CONDITION_LENGTH: u8 = 4 + 8;
+const CONDITION_LENGTH: u8 = OPERATION_LENGTH + 8;
 const DESCRIPTION_LENGTH: usize = 72;
 
 /// A transport protocol whose sockets the kernel can list.
@@ -31,13 +34,17 @@ pub(crate) enum Transport {
     Udp,
 }
 
-/// Asks for the sockets with one local address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many local addresses a request can name: its filter's length is a number of 16 bits.
+pub(crate) const MOST_LOCALS: usize = 1024;
+
+/// Asks for the sockets with one of some local addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     /// Of the sockets: `AF_INET6` for those of IPv6, also when they use a mapped IPv4 address.
     pub(crate) family: u8,
     pub(crate) transport: Transport,
-    pub(crate) local: IpAddr,
+    /// At least one and at most [`MOST_LOCALS`].
+    pub(crate) locals: Vec<IpAddr>,
 }
 
 /// A socket, as an answer or as the report of its end.
@@ -48,7 +55,7 @@ pub(crate) struct Socket {
 }
 
 /// A message of `NETLINK_SOCK_DIAG`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SocketMessage {
     Request(Request),
     Socket(Socket),
@@ -63,8 +70,7 @@ impl Request {
         }
     }
 
-    /// `struct inet_diag_req_v2`, then the filter: one condition "local address is", which jumps to
-    /// the end when it holds and past the end when it does not.
+    /// `struct inet_diag_req_v2`, then the filter.
     fn octets(&self) -> Vec<u8> {
         let protocol = match self.transport {
             Transport::Tcp => 6,
@@ -73,24 +79,58 @@ impl Request {
         let mut octets = vec![self.family, protocol, 0, 0];
         octets.extend_from_slice(&self.states().to_ne_bytes());
         octets.resize(REQUEST_LENGTH, 0);
-        let (family, prefix_length, address) = match self.local {
-            IpAddr::V4(local) => (AF_INET, 32, local.octets().to_vec()),
-            IpAddr::V6(local) => (AF_INET6, 128, local.octets().to_vec()),
-        };
-        let condition_length = CONDITION_LENGTH + prefix_length / 8;
-        let attribute_length = 4 + u16::from(condition_length);
+        let filter = self.filter();
+        let attribute_length = u16::try_from(4 + filter.len()).unwrap_or(u16::MAX);
         octets.extend_from_slice(&attribute_length.to_ne_bytes());
         octets.extend_from_slice(&INET_DIAG_REQ_BYTECODE.to_ne_bytes());
-        // struct inet_diag_bc_op { code, yes, no }
-        octets.push(INET_DIAG_BC_S_COND);
-        octets.push(condition_length);
-        octets.extend_from_slice(&(u16::from(condition_length) + 4).to_ne_bytes());
-        // struct inet_diag_hostcond { family, prefix_len, port, addr }; port -1 is any.
-        octets.extend_from_slice(&[family, prefix_length, 0, 0]);
-        octets.extend_from_slice(&(-1i32).to_ne_bytes());
-        octets.extend_from_slice(&address);
+        octets.extend_from_slice(&filter);
         octets
     }
+
+    /// For each address a condition "local address is" and a jump to the end, which accepts. A
+    /// condition that does not hold leads past that jump: to the next one, or past the end.
+    fn filter(&self) -> Vec<u8> {
+        let mut filter = Vec::new();
+        // From the end, where the distance to it is known.
+        for local in self.locals.iter().rev() {
+            let end = u16::try_from(filter.len()).unwrap_or(u16::MAX);
+            let jump = match end {
+                0 => Vec::new(),
+                _ => operation(
+                    INET_DIAG_BC_JMP,
+                    OPERATION_LENGTH,
+                    end + u16::from(OPERATION_LENGTH),
+                ),
+            };
+            let mut part = condition(*local);
+            part.extend_from_slice(&jump);
+            part.append(&mut filter);
+            filter = part;
+        }
+        filter
+    }
+}
+
+/// `struct inet_diag_bc_op`: where to go on, in octets from its beginning.
+fn operation(code: u8, yes: u8, no: u16) -> Vec<u8> {
+    let mut octets = vec![code, yes];
+    octets.extend_from_slice(&no.to_ne_bytes());
+    octets
+}
+
+/// `struct inet_diag_bc_op` and `struct inet_diag_hostcond` of any port.
+fn condition(local: IpAddr) -> Vec<u8> {
+    let (family, prefix_length, address) = match local {
+        IpAddr::V4(local) => (AF_INET, 32, local.octets().to_vec()),
+        IpAddr::V6(local) => (AF_INET6, 128, local.octets().to_vec()),
+    };
+    let length = CONDITION_LENGTH + prefix_length / 8;
+    let past_the_jump = u16::from(length) + u16::from(OPERATION_LENGTH);
+    let mut octets = operation(INET_DIAG_BC_S_COND, length, past_the_jump);
+    octets.extend_from_slice(&[family, prefix_length, 0, 0]);
+    octets.extend_from_slice(&(-1i32).to_ne_bytes());
+    octets.extend_from_slice(&address);
+    octets
 }
 
 impl Socket {
@@ -154,7 +194,7 @@ mod tests {
         let request = Request {
             family: AF_INET,
             transport: Transport::Tcp,
-            local: [10, 1, 2, 3].into(),
+            locals: vec![[10, 1, 2, 3].into()],
         };
         let octets = request.octets();
         assert_eq!(octets[..4], [2, 6, 0, 0]);
@@ -169,12 +209,44 @@ mod tests {
     }
 
     #[test]
+    fn the_filter_of_several_addresses_accepts_each_at_its_end() {
+        let local: Ipv6Addr = "2001:db8:4::5".parse().unwrap();
+        let locals = vec![[10, 1, 2, 3].into(), local.into(), [10, 1, 2, 4].into()];
+        let request = Request {
+            family: AF_INET6,
+            transport: Transport::Tcp,
+            locals,
+        };
+        let filter = &request.octets()[REQUEST_LENGTH + 4..];
+        assert_eq!(filter.len(), 16 + 4 + 28 + 4 + 16);
+        let operation = |at: usize| (filter[at], filter[at + 1], filter[at + 2]);
+        assert_eq!(operation(0), (INET_DIAG_BC_S_COND, 16, 20));
+        assert_eq!(operation(16), (INET_DIAG_BC_JMP, 4, 52), "to the end");
+        assert_eq!(operation(20), (INET_DIAG_BC_S_COND, 28, 32));
+        assert_eq!(operation(48), (INET_DIAG_BC_JMP, 4, 20), "to the end");
+        assert_eq!(operation(52), (INET_DIAG_BC_S_COND, 16, 20));
+    }
+
+    #[test]
+    fn the_longest_filter_is_not_too_long() {
+        let locals = vec![Ipv6Addr::LOCALHOST.into(); MOST_LOCALS];
+        let request = Request {
+            family: AF_INET6,
+            transport: Transport::Tcp,
+            locals,
+        };
+        let octets = request.octets();
+        let length = u16::try_from(octets.len() - REQUEST_LENGTH).unwrap();
+        assert_eq!(octets[REQUEST_LENGTH..][..2], length.to_ne_bytes());
+    }
+
+    #[test]
     fn an_ipv6_address_is_asked_for_in_full() {
         let local: Ipv6Addr = "2001:db8:4::5".parse().unwrap();
         let request = Request {
             family: AF_INET6,
             transport: Transport::Udp,
-            local: local.into(),
+            locals: vec![local.into()],
         };
         let octets = request.octets();
         assert_eq!(octets[..4], [10, 17, 0, 0]);

@@ -15,13 +15,23 @@ use tokio::task::JoinHandle;
 
 use super::events::{self, Events, Report};
 use super::requests::{Requests, Verb};
-use super::socket_messages::{AF_INET, AF_INET6, Request, Socket, SocketMessage, Transport};
+use super::socket_messages::{
+    AF_INET, AF_INET6, MOST_LOCALS, Request, Socket, SocketMessage, Transport,
+};
 use crate::Error;
 
 const SKNLGRP_INET_TCP_DESTROY: u32 = 1;
 const SKNLGRP_INET_UDP_DESTROY: u32 = 2;
 const SKNLGRP_INET6_TCP_DESTROY: u32 = 3;
 const SKNLGRP_INET6_UDP_DESTROY: u32 = 4;
+
+/// What the kernel lists at a time: the likeliest use first.
+const LISTS: [(Transport, u8); 4] = [
+    (Transport::Tcp, AF_INET),
+    (Transport::Tcp, AF_INET6),
+    (Transport::Udp, AF_INET),
+    (Transport::Udp, AF_INET6),
+];
 
 const ENOENT: i32 = 2;
 const NLMSG_HEADER_LENGTH: usize = 16;
@@ -106,36 +116,37 @@ impl Sockets {
     /// # Errors
     /// [`Error::Netlink`], [`Error::Timeout`].
     pub async fn usage(&self, home_address: HomeAddress) -> Result<Usage, Error> {
-        let local = home_address.ip();
-        let families: &[u8] = match local {
-            IpAddr::V4(_) => &[AF_INET, AF_INET6],
-            IpAddr::V6(_) => &[AF_INET6],
-        };
         let mut usage = Usage::default();
-        for &family in families {
-            for transport in [Transport::Tcp, Transport::Udp] {
-                let count = self
-                    .count(Request {
-                        family,
-                        transport,
-                        local,
-                    })
-                    .await?;
-                match transport {
-                    Transport::Tcp => usage.tcp += count,
-                    Transport::Udp => usage.udp += count,
-                }
+        for (transport, family) in LISTS {
+            let count = self.locals(transport, family, &[home_address]).await?.len();
+            match transport {
+                Transport::Tcp => usage.tcp += count,
+                Transport::Udp => usage.udp += count,
             }
         }
         Ok(usage)
     }
 
-    /// Whether any socket has this home address now.
+    /// Those of the home addresses that any socket has now, as [`Sockets::usage`] counts them. For
+    /// each list that the kernel must walk, however many sockets are in it, it is asked once about
+    /// all of them, and only about those not found before.
     ///
     /// # Errors
     /// As [`Sockets::usage`].
-    pub async fn in_use(&self, home_address: HomeAddress) -> Result<bool, Error> {
-        self.usage(home_address).await.map(Usage::in_use)
+    pub async fn in_use(
+        &self,
+        home_addresses: &BTreeSet<HomeAddress>,
+    ) -> Result<BTreeSet<HomeAddress>, Error> {
+        let mut unused = home_addresses.clone();
+        for (transport, family) in LISTS {
+            let asked: Vec<HomeAddress> = unused.iter().copied().collect();
+            for asked in asked.chunks(MOST_LOCALS) {
+                for local in self.locals(transport, family, asked).await? {
+                    unused.remove(&HomeAddress(local));
+                }
+            }
+        }
+        Ok(home_addresses - &unused)
     }
 
     /// Reports ends of sockets of this home address from now on.
@@ -170,18 +181,38 @@ impl Sockets {
         }
     }
 
-    async fn count(&self, request: Request) -> Result<usize, Error> {
-        let attempt = format!("list the sockets of {}", request.local);
-        let question = SocketMessage::Request(request);
-        match self.requests.ask(&attempt, question, Verb::Dump).await {
+    /// The local addresses of all sockets in one list that have one of these home addresses.
+    async fn locals(
+        &self,
+        transport: Transport,
+        family: u8,
+        home_addresses: &[HomeAddress],
+    ) -> Result<Vec<IpAddr>, Error> {
+        let locals: Vec<IpAddr> = home_addresses
+            .iter()
+            .map(|home_address| home_address.ip())
+            .filter(|local| family == AF_INET6 || local.is_ipv4())
+            .collect();
+        if locals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let question = SocketMessage::Request(Request {
+            family,
+            transport,
+            locals: locals.clone(),
+        });
+        let attempt = "list the sockets of home addresses";
+        match self.requests.ask(attempt, question, Verb::Dump).await {
             Ok(answers) => Ok(answers
-                .iter()
-                .filter(|answer| {
-                    matches!(answer, SocketMessage::Socket(Socket { local }) if *local == request.local)
+                .into_iter()
+                .filter_map(|answer| match answer {
+                    SocketMessage::Socket(Socket { local }) => Some(local),
+                    SocketMessage::Request(_) => None,
                 })
-                .count()),
+                .filter(|local| locals.contains(local))
+                .collect()),
             // The kernel has no module to list this protocol; its use still shows in the traffic.
-            Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(0),
+            Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -113,7 +113,14 @@ fn a_session_survives_a_move() {
         assert_eq!(session.local_addr().unwrap().ip(), HOME);
         says_back(&mut session);
         let home_address = HomeAddress::from(HOME);
-        assert!(mobile_node.sockets().in_use(home_address).await.unwrap());
+        assert!(
+            mobile_node
+                .sockets()
+                .usage(home_address)
+                .await
+                .unwrap()
+                .in_use()
+        );
 
         let next = Ipv4Addr::new(192, 0, 2, 11);
         ip(&format!("addr del {ACCESS}/24 dev wlan0"));

@@ -150,7 +150,7 @@ fn sessions_of_both_families_survive_a_move() {
             says_back(session);
         }
         for home in [HomeAddress::from(HOME), HomeAddress::from(HOME_6)] {
-            assert!(mobile_node.sockets().in_use(home).await.unwrap());
+            assert!(mobile_node.sockets().usage(home).await.unwrap().in_use());
             assert!(home_agent.traffic(home).unwrap().packets_in > 0);
             assert!(
                 mobile_node

@@ -1,6 +1,6 @@
 //! Who uses a home address.
 
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::time::Instant;
 
 use dataplane::netlink::sockets::{Sockets, SocketsEnded, Usage};
@@ -8,7 +8,7 @@ use mobility_protocol::HomeAddress;
 use socket2::{Domain, Socket, Type};
 use tokio::time::timeout;
 
-use crate::namespace::{HOME, PATIENCE, ip, run};
+use crate::namespace::{HOME, HOME_6, PATIENCE, ip, run};
 
 const PORT: u16 = 7000;
 
@@ -41,33 +41,51 @@ fn a_connection_counts_until_both_directions_are_closed() {
         let sockets = Sockets::open().unwrap();
         let home_address = HomeAddress::from(HOME);
         sockets.watch(home_address);
-        assert!(!sockets.in_use(home_address).await.unwrap());
+        assert!(!usage(&sockets).await.in_use());
         let (ours, theirs) = connection();
         assert_eq!(usage(&sockets).await, Usage { tcp: 1, udp: 0 });
-        assert!(
-            !sockets
-                .in_use(Ipv4Addr::new(10, 128, 0, 10).into())
-                .await
-                .unwrap()
-        );
 
         // Our side is closed; the other one may still send.
         drop(ours);
         let report = ended(&sockets).await;
         assert!(report.home_addresses.contains(&home_address));
-        assert!(
-            sockets.in_use(home_address).await.unwrap(),
-            "FIN_WAIT2 is use"
-        );
+        assert!(usage(&sockets).await.in_use(), "FIN_WAIT2 is use");
         theirs.shutdown(Shutdown::Both).unwrap();
         drop(theirs);
         timeout(PATIENCE, async {
-            while sockets.in_use(home_address).await.unwrap() {
+            while usage(&sockets).await.in_use() {
                 tokio::task::yield_now().await;
             }
         })
         .await
         .expect("TIME_WAIT is no use");
+    });
+}
+
+#[test]
+fn one_look_tells_which_of_several_home_addresses_are_used() {
+    run("use of several home addresses", || async {
+        let home_address = |number: u16| {
+            HomeAddress::from(Ipv4Addr::from_bits(HOME.to_bits() + u32::from(number)))
+        };
+        let used = [5, 700, 1500].map(home_address);
+        for used in used {
+            ip(&format!("addr add {used}/32 dev lo"));
+        }
+        let sockets = Sockets::open().unwrap();
+        // As IPv4, as a mapped address, and behind more of them than one question can name.
+        let datagrams = UdpSocket::bind((used[0].ip(), 0)).unwrap();
+        let IpAddr::V4(mapped) = used[1].ip() else {
+            unreachable!("made above");
+        };
+        let _mapped = TcpListener::bind((mapped.to_ipv6_mapped(), PORT)).unwrap();
+        let _listening = TcpListener::bind((used[2].ip(), PORT)).unwrap();
+        let asked = (0..2000).map(home_address).chain([HOME_6.into()]).collect();
+        assert_eq!(sockets.in_use(&asked).await.unwrap(), used.into());
+        drop(datagrams);
+        let left = sockets.in_use(&used.into()).await.unwrap();
+        assert_eq!(left, [used[1], used[2]].into());
+        assert_eq!(sockets.in_use(&[].into()).await.unwrap(), [].into());
     });
 }
 
