@@ -739,6 +739,128 @@ fn a_recorded_return_is_worth_nothing_later_and_nothing_elsewhere() {
     });
 }
 
+/// What a recorded message brings about from now on, while its timestamp is near the time and after:
+/// no binding.
+fn is_worth_nothing(world: &mut World, recorded: &Transmit) {
+    for _ in 0..20 {
+        for source in [recorded.source, address(world.family, 66)] {
+            for answer in world.answers(recorded, source) {
+                assert!(answer.payload.len() <= recorded.payload.len());
+            }
+            assert_eq!(world.agent.bindings(world.now).count(), 0);
+        }
+        world.wait(Duration::from_secs(1));
+    }
+}
+
+/// Another process begins in the home agent's place, with this of its store.
+fn replace_agent(world: &mut World, stored: Vec<StoredRecord>) {
+    let config = agent_config(HomeAgentSecret::from_seed(&SEED));
+    let unix_time = NEW_YEAR + (world.now - world.begin);
+    world.agent = HomeAgent::new(config, [3; 32], world.now, unix_time).unwrap();
+    world.agent.restore(stored, world.now);
+    world.store.clear();
+    world.commit();
+}
+
+/// A home agent whose addresses don't rest, so that nothing is remembered but what has to be, and what
+/// brought about a binding of a mobile node that came back, or came first.
+fn recorded(family: Family, came_back: bool) -> (World, Transmit) {
+    let mut world = World::new(family);
+    let mut config = agent_config(HomeAgentSecret::from_seed(&SEED));
+    config.hold_down = Duration::ZERO;
+    config.quotas.first_lifetime = Duration::from_secs(1);
+    world.agent = HomeAgent::new(config, [2; 32], world.now, NEW_YEAR).unwrap();
+    world.bind(None);
+    let mut request = world.sent().remove(0);
+    let challenge = world.answers(&request, request.source).remove(0);
+    world.deliver(&challenge);
+    if came_back {
+        world.settle();
+        world.laptop.release(home_agent(family), world.now);
+        world.settle();
+        world.wait(Duration::from_secs(3600));
+        world.bind(None);
+    }
+    request = world.sent().remove(0);
+    let answer = world.answers(&request, request.source).remove(0);
+    assert_eq!(world.agent.bindings(world.now).count(), 1);
+    world.deliver(&answer);
+    (world, request)
+}
+
+#[test]
+fn a_recorded_first_message_lends_nothing_after_its_binding_has_ended() {
+    families(|family| {
+        for came_back in [false, true] {
+            let (mut world, request) = recorded(family, came_back);
+            world.laptop.release(home_agent(family), world.now);
+            world.settle();
+            is_worth_nothing(&mut world, &request);
+            assert_eq!(world.store.len(), 0, "and nothing is remembered for ever");
+
+            // Nor after it has expired, when nobody has said anything since.
+            let (mut world, request) = recorded(family, came_back);
+            world.wait(Duration::from_secs(1));
+            is_worth_nothing(&mut world, &request);
+            assert_eq!(world.store.len(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_recorded_first_message_lends_nothing_after_a_restart() {
+    families(|family| {
+        for came_back in [false, true] {
+            let (mut world, request) = recorded(family, came_back);
+            world.laptop.release(home_agent(family), world.now);
+            world.settle();
+            world.wait(Duration::from_secs(1));
+            let stored = world.store.values().cloned().collect();
+            replace_agent(&mut world, stored);
+            is_worth_nothing(&mut world, &request);
+
+            // Nor where the store was lost, or another process with the same secret takes over.
+            let (mut world, request) = recorded(family, came_back);
+            world.wait(Duration::from_secs(1));
+            replace_agent(&mut world, vec![]);
+            is_worth_nothing(&mut world, &request);
+            // Who owns it is known by the next round trip.
+            let challenges = world.drops("challenges");
+            world.laptop.release(home_agent(family), world.now);
+            world.settle();
+            world.bind(None);
+            world.settle();
+            assert_eq!(world.state(), Some(BindingState::Active));
+            assert!(world.drops("challenges") >= challenges);
+        }
+    });
+}
+
+#[test]
+fn a_process_that_has_just_begun_asks_for_a_cookie_of_its_own() {
+    families(|family| {
+        let mut world = acquainted(family);
+        world.bind(None);
+        let request = world.sent().remove(0);
+        replace_agent(&mut world, vec![]);
+        let challenge = world.answers(&request, request.source).remove(0);
+        assert_eq!(world.agent.bindings(world.now).count(), 0);
+        world.deliver(&challenge);
+        assert_eq!(world.settle().len(), 1);
+        assert_eq!(world.state(), Some(BindingState::Active));
+
+        // After a while it takes what others gave, as they are known by then.
+        let mut world = acquainted(family);
+        replace_agent(&mut world, vec![]);
+        world.wait(Duration::from_secs(15));
+        world.bind(None);
+        world.settle();
+        assert_eq!(world.drops("bindings_resumed"), 1);
+        assert_eq!(world.drops("challenges"), 0);
+    });
+}
+
 #[test]
 fn a_pinned_home_agent_is_not_taken_for_the_one_known_before() {
     families(|family| {

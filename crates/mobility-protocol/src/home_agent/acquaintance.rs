@@ -15,7 +15,7 @@ use super::rates::Pace;
 use super::table::Table;
 use crate::security::{
     Claimant, Cookie, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, ResumptionToken,
-    SecurityAssociation,
+    SecurityAssociation, is_older,
 };
 use crate::{Family, Identity};
 
@@ -27,6 +27,9 @@ pub(super) struct Directory<'a> {
     /// How many agreements are computed for whom.
     pub(super) agreements: &'a mut Pace,
     pub(super) unix_time: Duration,
+    /// When we began, if what was accepted before that could still look fresh. Whether it was,
+    /// nobody may remember: the store was lost, or it was another process.
+    pub(super) began: Option<Duration>,
     pub(super) now: Instant,
 }
 
@@ -97,12 +100,14 @@ impl Directory<'_> {
             key_share: claim.key_share.map(|_| secret.public()),
             cookie: secret.cookie(&claimant, self.unix_time),
         };
-        let unix_time = self.unix_time;
+        let (unix_time, began) = (self.unix_time, self.began);
+        let is_ours =
+            |sealed: &[u8; Cookie::LENGTH]| began.is_none_or(|began| !is_older(sealed, began));
         let was_there = || {
-            let cookie = claim.cookie;
+            let cookie = claim.cookie.filter(|cookie| is_ours(&cookie.0));
+            let token = claim.token.filter(|token| is_ours(&token.0));
             cookie.is_some_and(|cookie| secret.verify(&cookie, &claimant, unix_time))
-                || (claim.token)
-                    .is_some_and(|token| secret.verify_token(&token, &claimant, unix_time))
+                || token.is_some_and(|token| secret.verify_token(&token, &claimant, unix_time))
         };
         if let Some(key_share) = claim.key_share
             && key_share.spi() == claim.spi

@@ -64,6 +64,10 @@
 //! our clock was set back so far that the last accepted timestamp is beyond the window, that timestamp
 //! is taken for the time with this mobile node: it is told so by code 133 or status 144, and neither
 //! is it locked out until our clock catches up, nor is anything accepted twice.
+//!
+//! What was accepted before this process began, and is not in the store, may have been accepted by a
+//! process whose store was lost. So for twice the window after it began, a stranger's cookie or token
+//! has to be younger than the process; who shows an older one is given a new cookie.
 
 mod acquaintance;
 mod budget;
@@ -144,6 +148,7 @@ pub struct HomeAgent {
     agreements: Pace,
     table: Table,
     clock: Clock,
+    began: Instant,
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
     moving: BTreeMap<Slot, (Instant, CareOfAddress)>,
     moves: BTreeSet<(Instant, Slot)>,
@@ -181,6 +186,7 @@ impl HomeAgent {
             agreements,
             table: Table::default(),
             clock: Clock::new(unix_time, now),
+            began: now,
             moving: BTreeMap::new(),
             moves: BTreeSet::new(),
             departures: Departures::default(),
@@ -201,6 +207,8 @@ impl HomeAgent {
             table: &self.table,
             agreements: &mut self.agreements,
             unix_time: self.clock.unix_time(now),
+            began: (now.saturating_duration_since(self.began) <= 2 * self.policy.replay_window)
+                .then(|| self.clock.unix_time(self.began)),
             now,
         };
         match signalling::open(directory, &self.pools, &datagram) {

@@ -11,8 +11,21 @@ use crate::HomeAddress;
 enum Fate {
     Kept(Lease),
     Expired(Lease),
+    /// What it had is not its own any more. It is remembered, so that nothing of its is accepted twice.
+    Deprived(Lease),
     Forgotten,
     Discarded,
+}
+
+impl Fate {
+    const fn deprived(home_address: HomeAddress, forget_at: Instant) -> Self {
+        Self::Deprived(Lease::Released {
+            home_address,
+            // Nor does the pool keep it for this mobile node.
+            held_until: None,
+            forget_at,
+        })
+    }
 }
 
 impl HomeAgent {
@@ -21,7 +34,8 @@ impl HomeAgent {
     /// path; records that are no longer good are changed or deleted.
     ///
     /// A binding whose mobile node would no longer authenticate with the same key ends, and its
-    /// address is held down anew. That hold-down is not in the store.
+    /// address is held down anew. That hold-down is not in the store. One whose address is no longer
+    /// its mobile node's ends, too, but the mobile node is remembered.
     pub fn restore(
         &mut self,
         records: impl IntoIterator<Item = StoredRecord>,
@@ -41,6 +55,12 @@ impl HomeAgent {
                 }
                 Fate::Expired(lease) => {
                     summary.expired += 1;
+                    if let Some(slot) = self.adopt(record, lease) {
+                        self.store(slot);
+                    }
+                }
+                Fate::Deprived(lease) => {
+                    summary.discarded += 1;
                     if let Some(slot) = self.adopt(record, lease) {
                         self.store(slot);
                     }
@@ -69,7 +89,8 @@ impl HomeAgent {
         if self.table.find(&record.owner(), record.family()).is_some() {
             return Fate::Discarded;
         }
-        let allowed = self.allows(record);
+        let (has_key, its_own) = (self.has_key(record), self.is_its_own(record));
+        let memory = self.policy.replay_memory(record.family());
         match record.lease {
             StoredLease::Bound {
                 home_address,
@@ -82,22 +103,22 @@ impl HomeAgent {
                 // A clock that was set back must not lengthen what was granted.
                 let lifetime = lifetime.min(LONGEST_LIFETIME);
                 let left = self.clock.remaining(expires_at, now).min(lifetime);
-                if !allowed {
+                if !has_key {
                     self.hold(home_address, now, self.policy.hold_down);
                     return Fate::Discarded;
                 }
                 if left.is_zero() {
                     let held_until = expires_at.saturating_add(self.policy.hold_down);
-                    let forget_at = expires_at
-                        .saturating_add(self.policy.replay_memory(record.family()))
-                        .max(held_until);
+                    let forget_at = expires_at.saturating_add(memory).max(held_until);
                     return match self.released(home_address, Some(held_until), forget_at, now) {
-                        Fate::Kept(lease) => Fate::Expired(lease),
-                        other @ (Fate::Expired(_) | Fate::Forgotten | Fate::Discarded) => other,
+                        None => Fate::Forgotten,
+                        Some(lease) if its_own => Fate::Expired(lease),
+                        Some(_) => Fate::deprived(home_address, now + memory),
                     };
                 }
-                if self.pools.claim(home_address).is_err() {
-                    return Fate::Discarded;
+                if !its_own || self.pools.claim(home_address).is_err() {
+                    self.hold(home_address, now, self.policy.hold_down);
+                    return Fate::deprived(home_address, now + memory);
                 }
                 Fate::Kept(Lease::Bound(Binding {
                     home_address,
@@ -112,36 +133,34 @@ impl HomeAgent {
                 home_address,
                 held_until,
                 forget_at,
-            } => {
-                match (
-                    self.released(home_address, held_until, forget_at, now),
-                    allowed,
-                ) {
-                    (Fate::Kept(_), false) => Fate::Discarded,
-                    (fate, _) => fate,
-                }
-            }
+            } => match self.released(home_address, held_until, forget_at, now) {
+                None => Fate::Forgotten,
+                Some(_) if !has_key => Fate::Discarded,
+                Some(_) if !its_own => Fate::deprived(home_address, now + memory),
+                Some(lease) => Fate::Kept(lease),
+            },
         }
     }
 
+    /// What is left of a lease that is over; `None` if nothing is.
     fn released(
         &mut self,
         home_address: HomeAddress,
         held_until: Option<Duration>,
         forget_at: Duration,
         now: Instant,
-    ) -> Fate {
+    ) -> Option<Lease> {
         let longest = self
             .policy
             .hold_down
             .max(self.policy.replay_memory(home_address.family()));
         let memory = self.clock.remaining(forget_at, now).min(longest);
         if memory.is_zero() {
-            return Fate::Forgotten;
+            return None;
         }
         let hold = held_until.map_or(Duration::ZERO, |until| self.clock.remaining(until, now));
         let held_until = self.hold(home_address, now, hold.min(self.policy.hold_down));
-        Fate::Kept(Lease::Released {
+        Some(Lease::Released {
             home_address,
             held_until,
             forget_at: now + memory,
@@ -157,23 +176,27 @@ impl HomeAgent {
         held.then_some(until)
     }
 
-    /// Whether the mobile node of a record would get the same by the configuration of today.
-    fn allows(&self, record: &StoredRecord) -> bool {
-        let (StoredLease::Bound { home_address, .. } | StoredLease::Released { home_address, .. }) =
-            record.lease;
-        let has_key = match record.association.is_agreed() {
+    /// Whether the mobile node of a record authenticates with the same key by the configuration of
+    /// today.
+    fn has_key(&self, record: &StoredRecord) -> bool {
+        match record.association.is_agreed() {
             true => self.policy.agreement(&record.identity).is_some(),
             false => {
                 let spi = record.association.spi;
                 self.policy.association(&record.identity, spi) == Some(&record.association)
             }
-        };
+        }
+    }
+
+    /// Whether the mobile node of a record may have the same address by the configuration of today.
+    fn is_its_own(&self, record: &StoredRecord) -> bool {
+        let (StoredLease::Bound { home_address, .. } | StoredLease::Released { home_address, .. }) =
+            record.lease;
         let fixed = self.policy.fixed_address(&record.identity, record.family());
-        let its_own = match self.pools.is_fixed(home_address) {
+        match self.pools.is_fixed(home_address) {
             true => fixed == Some(home_address),
             false => fixed.is_none(),
-        };
-        its_own && has_key
+        }
     }
 
     fn adopt(&mut self, record: StoredRecord, lease: Lease) -> Option<Slot> {

@@ -36,6 +36,15 @@ impl Cookie {
     pub const NONE: Self = Self([0; Self::LENGTH]);
 }
 
+/// Whether a cookie or token says that it was made before this Unix time. Only who verified it knows
+/// that this is true.
+pub(crate) fn is_older(sealed: &[u8; Cookie::LENGTH], unix_time: Duration) -> bool {
+    let [a, b, c, d, ..] = *sealed;
+    let made = u32::from_be_bytes([a, b, c, d]);
+    // Half of all times are before any other: in 2106 the count begins again.
+    made.wrapping_sub(seconds(unix_time)) > u32::MAX / 2
+}
+
 impl fmt::Debug for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cookie({})", hex::encode(self.0))

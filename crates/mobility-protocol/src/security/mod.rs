@@ -8,6 +8,7 @@ mod mn_aaa;
 mod resumption;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub(crate) use cookie::is_older;
 pub use cookie::{COOKIE_LIFETIME, Claimant, Cookie, HomeAgentSecret};
 pub use key::{Key, KeyError};
 pub use key_agreement::{FIRST_AGREED_SPI, KeyPair, PublicKey, PublicKeyError};

@@ -174,6 +174,7 @@ fn a_configuration_that_changed_decides() {
     assert_ne!(reply.home_address, phone);
 
     // The pool is another one.
+    world.wait(secs(20));
     let moved = Config {
         pools: vec!["10.200.0.0/24".parse().unwrap()],
         mobile_nodes: vec![],
@@ -263,4 +264,42 @@ fn a_record_that_contradicts_another_is_discarded() {
     assert_eq!((summary.bound, summary.discarded), (1, 1));
     assert_eq!(world.bindings()[0].home_address, home(address));
     assert_eq!(world.used(), (1, 0));
+}
+
+#[test]
+fn who_lost_his_address_to_a_new_configuration_is_not_believed_twice() {
+    let changed = Config {
+        pools: vec!["10.200.0.0/24".parse().unwrap()],
+        mobile_nodes: vec![],
+        ..config()
+    };
+    let fixed = |world: &World| {
+        let mut config = config();
+        config.mobile_nodes[1].address = Some(world.bindings()[0].home_address.ip());
+        config
+    };
+    for released in [false, true] {
+        for moved in [false, true] {
+            let mut world = World::new();
+            let ask = world.ask(ALICE, 7);
+            let address = world.send(&ask).unwrap().home_address;
+            let next = if moved {
+                changed.clone()
+            } else {
+                fixed(&world)
+            };
+            if released {
+                let end = world.ask(ALICE, 7).release(address);
+                world.send(&end).unwrap();
+            }
+            let summary = world.restart(next.clone(), secs(1));
+            assert_eq!(summary.bound, 0);
+            assert_eq!(world.send(&ask).unwrap().code.0, 133, "{released} {moved}");
+            assert_eq!(world.bindings(), []);
+            // It gets another one as soon as it asks itself.
+            assert_ne!(world.bound(ALICE, 7), address);
+            world.wait(secs(601 + 240 + 14));
+            assert!(world.store.is_empty());
+        }
+    }
 }
