@@ -157,6 +157,8 @@ pub struct AgentSettings {
     pub inactivity: u32,
     /// A binding that nobody used.
     pub unused: u32,
+    /// The lines of `[policy]`.
+    pub policy: String,
     /// Who carries the packets.
     pub backend: Backend,
     /// Anything else, appended to the file.
@@ -174,6 +176,7 @@ impl Default for AgentSettings {
             linger: 1_000,
             inactivity: 5_000,
             unused: 10_000,
+            policy: "trust = \"any\"".to_owned(),
             backend: Backend::of_this_story(),
             more: String::new(),
         }
@@ -191,7 +194,7 @@ impl AgentSettings {
             "control = \"{place}/mn-agent.sock\"\nstate = \"{place}/mn-agent-state\"\n{identity}\
              [dns]\nmode = \"{}\"\nlisten = \"127.0.0.153:53\"\nupstream = []\nhold = \"{}ms\"\nlookup-window = \"{}ms\"\n\
              [session]\nlinger = \"{}ms\"\ninactivity = \"{}ms\"\nunused = \"{}ms\"\n\
-             [policy]\ntrust = \"any\"\n\
+             [policy]\n{}\n\
              [dataplane]\nbackend = \"{}\"\n{}",
             self.dns_mode,
             self.hold * patience(),
@@ -199,6 +202,7 @@ impl AgentSettings {
             self.linger * patience(),
             self.inactivity * patience(),
             self.unused * patience(),
+            self.policy,
             self.backend,
             self.more
         )

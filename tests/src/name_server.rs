@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use signed_zone::{Question as SignedQuestion, Zone as SignedZone};
+
 use crate::{
     Addresses, Family, LabError, Node,
     family::{all_addresses, unmapped},
@@ -21,6 +23,7 @@ const TYPE_A: u16 = 1;
 const TYPE_SOA: u16 = 6;
 const TYPE_TXT: u16 = 16;
 const TYPE_AAAA: u16 = 28;
+const TYPE_DS: u16 = 43;
 
 /// The server. Names without a record do not exist (NXDOMAIN with a negative lifetime of one second).
 pub struct NameServer {
@@ -40,6 +43,8 @@ struct Shared {
 #[derive(Default)]
 struct Zone {
     records: BTreeMap<String, Record>,
+    /// Of what is at or below these names nothing else counts.
+    signed: BTreeMap<String, SignedZone>,
     queries: Vec<Query>,
 }
 
@@ -116,6 +121,12 @@ impl NameServer {
     /// Makes a name unknown.
     pub fn remove(&self, name: &str) {
         self.zone().records.remove(&name.to_ascii_lowercase());
+    }
+
+    /// From now on answers about a name, and about all below it that have no such zone of their own, come from `zone`,
+    /// and none of what was set otherwise.
+    pub fn answer_from(&self, name: &str, zone: SignedZone) {
+        self.zone().signed.insert(name.to_ascii_lowercase(), zone);
     }
 
     /// Lets every answer about a name wait.
@@ -213,6 +224,10 @@ impl Shared {
             from: unmapped(from),
             at: Instant::now(),
         });
+        if let Some(signed) = zone.signed_around(&question) {
+            let reply = signed.answer(&SignedQuestion::parse(query));
+            return Some((reply, Duration::ZERO));
+        }
         let record = zone
             .records
             .get(&question.name)
@@ -220,6 +235,18 @@ impl Shared {
             .unwrap_or_default();
         drop(zone);
         (!record.deaf).then(|| (question.reply(query, &record), record.delay))
+    }
+}
+
+impl Zone {
+    fn signed_around(&self, question: &Question) -> Option<&SignedZone> {
+        let name = question.name.as_str();
+        // Whether a zone is signed is for the one above to say (RFC 4035 section 3.1.4.1).
+        let own = (question.kind != TYPE_DS).then_some(name);
+        let above = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+        own.into_iter()
+            .chain(above)
+            .find_map(|name| self.signed.get(name))
     }
 }
 

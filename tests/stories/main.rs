@@ -35,6 +35,7 @@ mod name_server_dies_and_returns;
 mod narrow_network_is_no_black_hole;
 mod network_that_does_not_answer;
 mod one_site_does_not_take_the_pool;
+mod only_signed_names_have_home_agents;
 mod packet_to_an_unbound_address_is_counted_once;
 mod ping_survives_moves;
 mod plain_connection;
@@ -103,6 +104,8 @@ const BOOK: &[StoryEntry] = &[
     story!(who_returns_needs_one_round_trip, []),
     story!(a_name_captures_no_others_address, ["curl"]),
     story!(a_published_key_is_insisted_on, ["curl"]),
+    // Of names, whoever carries the packets.
+    story!(only_signed_names_have_home_agents, ["curl"]).only(&[Backend::Userspace]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"]).beside_kernel_tunnels(),
     story!(agent_and_server_on_one_host, ["curl"]),

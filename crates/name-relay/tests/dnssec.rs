@@ -17,15 +17,13 @@
     reason = "shared with other tests"
 )]
 mod fake;
-#[expect(unreachable_pub, clippy::unwrap_used, reason = "a part of these tests")]
-mod signed;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use fake::{A, AAAA, Client, Fake, TXT, counter, query};
 use name_relay::{DiscoverError, Discovery, Mode, Relay, RelayConfig, Report};
-use signed::{Question, Zone};
+use signed_zone::{Question, Zone};
 use tokio::sync::mpsc;
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));

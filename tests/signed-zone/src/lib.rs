@@ -1,5 +1,7 @@
-//! Zones that are signed as they are asked, with hickory-proto's own signer. Denials are compact
-//! ones: the name exists and has no such type (RFC 9824).
+//! Zones of DNSSEC for tests, signed as they are asked, with hickory-proto's own signer. Denials are compact ones: the
+//! name exists and has no such type (RFC 9824). What is no name or no question is the test's mistake, and panics.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,18 +30,26 @@ pub struct Zone {
 pub struct Question(Message);
 
 impl Question {
+    /// Of the octets of a query.
+    #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         Self(Message::from_vec(bytes).unwrap())
     }
 
+    /// The record type it asks for.
+    #[must_use]
     pub fn kind(&self) -> u16 {
         self.0.queries[0].query_type().into()
     }
 
+    /// Whether it is about a name, whatever the case of its letters.
+    #[must_use]
     pub fn is_about(&self, name: &str) -> bool {
         *self.0.queries[0].name() == Name::from_ascii(name).unwrap()
     }
 
+    /// Whether it has the bit "DNSSEC OK" (RFC 3225).
+    #[must_use]
     pub fn wants_signatures(&self) -> bool {
         let edns = self.0.edns.as_ref();
         edns.is_some_and(|edns| edns.flags().dnssec_ok)
@@ -47,6 +57,8 @@ impl Question {
 }
 
 impl Zone {
+    /// A zone with a new key and no names. All names are absolute: they end in a dot.
+    #[must_use]
     pub fn new(apex: &str) -> Self {
         let pkcs8 = Ed25519SigningKey::generate_pkcs8().unwrap();
         let key = Ed25519SigningKey::from_pkcs8(&pkcs8).unwrap();
@@ -55,7 +67,7 @@ impl Zone {
         let month = Duration::from_secs(30 * 24 * 3600);
         let signer = DnssecSigner::new(dnskey.clone(), Box::new(key), apex.clone(), month);
         let nobody = Name::from_ascii("nobody.example.").unwrap();
-        let soa = SOA::new(nobody.clone(), nobody, 1, 3600, 600, 86_400, 60);
+        let soa = SOA::new(nobody.clone(), nobody.clone(), 1, 3600, 600, 86_400, 60);
         let mut zone = Self {
             apex: apex.clone(),
             signer: Arc::new(signer),
@@ -63,10 +75,13 @@ impl Zone {
             signs: true,
         };
         zone.add(apex.clone(), RData::DNSSEC(DNSSECRData::DNSKEY(dnskey)));
-        zone.add(apex, RData::SOA(soa));
+        zone.add(apex.clone(), RData::SOA(soa));
+        zone.add(apex, RData::NS(NS(nobody)));
         zone
     }
 
+    /// One address more of a name.
+    #[must_use]
     pub fn with(mut self, name: &str, address: IpAddr) -> Self {
         let data = match address {
             IpAddr::V4(address) => RData::A(A(address)),
@@ -76,6 +91,8 @@ impl Zone {
         self
     }
 
+    /// A name that stands for another one.
+    #[must_use]
     pub fn alias(mut self, name: &str, target: &str) -> Self {
         let target = Name::from_ascii(target).unwrap();
         self.add(Name::from_ascii(name).unwrap(), RData::CNAME(CNAME(target)));
@@ -83,12 +100,15 @@ impl Zone {
     }
 
     /// A zone below, which is not signed.
+    #[must_use]
     pub fn delegate(mut self, name: &str) -> Self {
         let server = Name::from_ascii("nobody.example.").unwrap();
         self.add(Name::from_ascii(name).unwrap(), RData::NS(NS(server)));
         self
     }
 
+    /// One text more of a name.
+    #[must_use]
     pub fn text(mut self, name: &str, text: &str) -> Self {
         let text = TXT::new(vec![text.to_owned()]);
         self.add(Name::from_ascii(name).unwrap(), RData::TXT(text));
@@ -96,22 +116,27 @@ impl Zone {
     }
 
     /// The same zone without signatures.
+    #[must_use]
     pub fn unsigned(mut self) -> Self {
         self.signs = false;
         self
     }
 
     /// The key, as operators configure it.
+    #[must_use]
     pub fn anchor(&self) -> String {
         let data = RData::DNSSEC(DNSSECRData::DNSKEY(self.signer.to_dnskey()));
         Record::from_rdata(self.apex.clone(), TTL, data).to_string()
     }
 
+    /// The answer.
+    #[must_use]
     pub fn answer(&self, question: &Question) -> Vec<u8> {
         self.respond(question, |_| {})
     }
 
     /// The answer, and beside it the records of another name.
+    #[must_use]
     pub fn answer_with(&self, question: &Question, other: &str) -> Vec<u8> {
         let other = Name::from_ascii(other).unwrap();
         let kind = question.0.queries[0].query_type();
@@ -119,6 +144,7 @@ impl Zone {
     }
 
     /// The answer, whose end is another zone's.
+    #[must_use]
     pub fn answer_then(&self, question: &Question, end: &Self) -> Vec<u8> {
         let kind = question.0.queries[0].query_type();
         self.respond(question, |answers| {
@@ -149,7 +175,9 @@ impl Zone {
         message.answers = [aliases, self.set(&name, kind)].concat();
         if message.answers.is_empty() {
             message.authorities = self.set(&self.apex, RecordType::SOA);
-            message.authorities.extend(self.denial(&name));
+            if self.signs {
+                message.authorities.extend(self.denial(&name));
+            }
         }
         change(&mut message.answers);
         if !question.wants_signatures() {
