@@ -10,7 +10,7 @@ use mobility_protocol::security::KeyPair;
 use mobility_protocol::{Family, HomeAgentAddress, Identity, Path};
 
 use crate::fleet::World;
-use crate::forgery::{Forgery, Signature};
+use crate::forgery::{Forgery, Signature, redirected, shows_token};
 use crate::network::Packet;
 use crate::node::{Laptop, correspondent};
 
@@ -22,6 +22,9 @@ const MEMORY: usize = 2000;
 pub(crate) enum Attack {
     /// Requests and answers of others arrive again, from where they came and from elsewhere.
     Replay,
+    /// The same with requests of those who come back, which need no echo: once an attack is under way
+    /// also before the original arrives. Also under keys he doesn't know.
+    Resume,
     /// Requests of others move their bindings to him and to a victim, end them, or are damaged.
     Forge,
     /// Home agents seem to refuse, to grant, and to have lost their secret: from now on in answer to
@@ -40,8 +43,9 @@ pub(crate) enum Attack {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Replay,
+        Self::Resume,
         Self::Forge,
         Self::Answer,
         Self::TakeIdentities,
@@ -57,8 +61,11 @@ impl Attack {
 pub(crate) struct Attacker {
     pub(crate) on_path: bool,
     answers_first: bool,
+    copies_first: bool,
     requests: Vec<Packet>,
     answers: Vec<Packet>,
+    /// Those of the requests that were shown with a token.
+    pub(crate) resumptions: Vec<Packet>,
     puppets: Vec<Puppet>,
     /// How many messages he sent that were not his puppets'.
     pub(crate) sent: u64,
@@ -98,24 +105,28 @@ fn bystander(number: u8, family: Family) -> IpAddr {
 impl Attacker {
     /// A datagram passes.
     pub(crate) fn see(&mut self, packet: &Packet, to_agent: bool) {
-        if self.on_path {
-            let seen = match to_agent {
-                true => &mut self.requests,
-                false => &mut self.answers,
-            };
-            if seen.len() == MEMORY {
-                seen.remove(0);
-            }
-            seen.push(packet.clone());
+        if !self.on_path {
+            return;
+        }
+        if to_agent && shows_token(packet) {
+            remember(&mut self.resumptions, packet);
+        }
+        match to_agent {
+            true => remember(&mut self.requests, packet),
+            false => remember(&mut self.answers, packet),
         }
     }
 
-    /// What he answers to a request before anybody else can.
-    pub(crate) fn answers_to(&self, packet: &Packet) -> Vec<Packet> {
-        match self.on_path && self.answers_first {
-            true => Forgery::answers_to(packet, KeyPair::new([0x66; 32]).public()),
-            false => Vec::new(),
+    /// What he sends when he sees a request, before anybody else can do anything.
+    pub(crate) fn reacts_to(&self, packet: &Packet) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        if self.on_path && self.answers_first {
+            packets = Forgery::answers_to(packet, KeyPair::new([0x66; 32]).public());
         }
+        if self.on_path && self.copies_first && shows_token(packet) {
+            packets.extend(copies(packet));
+        }
+        packets
     }
 
     /// Whether a host of his has this address.
@@ -129,6 +140,7 @@ impl World {
         self.wake_puppets();
         match attack {
             Attack::Replay => self.replay(),
+            Attack::Resume => self.resume(),
             Attack::Forge => self.forge(),
             Attack::Answer => self.answer(),
             Attack::TakeIdentities => {
@@ -224,10 +236,10 @@ impl World {
 
     fn replay(&mut self) {
         for _ in 0..10 {
-            if let Some(mut packet) = self.any_of(|attacker| &attacker.requests) {
+            if let Some(packet) = self.any_of(|attacker| &attacker.requests) {
                 self.inject(packet.clone());
                 let family = Family::of(packet.source);
-                packet.source = match self.network.below(3) {
+                let source = match self.network.below(3) {
                     0 => victim(family),
                     1 => own_address(1, family),
                     _ => {
@@ -235,10 +247,41 @@ impl World {
                         Laptop::address(laptop, 0, family)
                     }
                 };
-                self.inject(packet);
+                self.inject(redirected(&packet, source));
             }
             if let Some(packet) = self.any_of(|attacker| &attacker.answers) {
                 self.inject(packet);
+            }
+        }
+    }
+
+    fn resume(&mut self) {
+        self.attacker.copies_first = true;
+        for _ in 0..5 {
+            let Some(packet) = self.any_of(|attacker| &attacker.resumptions) else {
+                return;
+            };
+            for copy in copies(&packet) {
+                self.inject(copy);
+            }
+            self.forge_under_all_keys(&packet);
+        }
+    }
+
+    fn forge_under_all_keys(&mut self, packet: &Packet) {
+        let family = Family::of(packet.source);
+        for source in [None, Some(victim(family)), Some(own_address(1, family))] {
+            for signature in Signature::ALL {
+                for release in [false, true] {
+                    let forgery = Forgery {
+                        source,
+                        release,
+                        unix_time: self.unix_time(),
+                        ..Forgery::default()
+                    };
+                    let forged = forgery.of_request(packet, signature);
+                    self.inject_some(forged);
+                }
             }
         }
     }
@@ -248,21 +291,7 @@ impl World {
             let Some(packet) = self.any_of(|attacker| &attacker.requests) else {
                 return;
             };
-            let family = Family::of(packet.source);
-            for source in [None, Some(victim(family)), Some(own_address(1, family))] {
-                for signature in Signature::ALL {
-                    for release in [false, true] {
-                        let forgery = Forgery {
-                            source,
-                            release,
-                            unix_time: self.unix_time(),
-                            ..Forgery::default()
-                        };
-                        let forged = forgery.of_request(&packet, signature);
-                        self.inject_some(forged);
-                    }
-                }
-            }
+            self.forge_under_all_keys(&packet);
             // Where the authenticator is left as it is: one octet is another.
             let mut damaged = packet;
             let place = self.any(damaged.payload.len());
@@ -280,7 +309,7 @@ impl World {
             let Some(packet) = self.any_of(|attacker| &attacker.requests) else {
                 return;
             };
-            for forged in self.attacker.answers_to(&packet) {
+            for forged in self.attacker.reacts_to(&packet) {
                 self.inject(forged);
             }
         }
@@ -376,6 +405,19 @@ impl World {
         let number = self.any(length);
         which(&self.attacker).get(number).cloned()
     }
+}
+
+/// A request once more, from where it came and from elsewhere.
+fn copies(packet: &Packet) -> [Packet; 3] {
+    let family = Family::of(packet.source);
+    [victim(family), own_address(1, family), packet.source].map(|source| redirected(packet, source))
+}
+
+fn remember(seen: &mut Vec<Packet>, packet: &Packet) {
+    if seen.len() == MEMORY {
+        seen.remove(0);
+    }
+    seen.push(packet.clone());
 }
 
 fn path(care_of: IpAddr) -> Path {

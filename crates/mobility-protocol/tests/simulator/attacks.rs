@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mobility_protocol::home_agent::{Quotas, Rates};
 use mobility_protocol::mobile_node::BindingState;
 use mobility_protocol::{Family, HomeAddress, HomeAgentAddress};
 
 use crate::attacker::{Attack, victim};
-use crate::fleet::{Scale, World};
+use crate::fleet::{Happening, Scale, World};
 use crate::network::Conditions;
 use crate::{FLEET, seconds, with_seeds};
 
@@ -107,6 +108,30 @@ impl World {
             .sum()
     }
 
+    /// Everybody gets all his bindings by what he kept of the last ones. The attacker sees how.
+    fn everybody_comes_back(&mut self, bindings: usize) -> Homes {
+        self.attacker.resumptions.clear();
+        let resumed = self.counted("bindings_resumed");
+        self.set_up(seconds(1));
+        self.run(seconds(2));
+        let homes = self.homes();
+        assert_eq!(homes.len(), bindings);
+        assert_eq!(
+            self.counted("bindings_resumed"),
+            resumed + bindings as u64,
+            "nobody had to show first where he is"
+        );
+        assert!(self.attacker.resumptions.len() >= bindings);
+        homes
+    }
+
+    fn everybody_leaves(&mut self) {
+        self.schedule_close(0..self.laptops.len(), Duration::ZERO);
+        // A binding outlives its last socket by a little.
+        self.run(seconds(6));
+        assert_eq!(self.held(), 0, "nobody is there");
+    }
+
     fn attack_with(&mut self, attacks: &[Attack], times: u32) {
         self.schedule_attacks(attacks, times, seconds(100));
         self.schedule_checks(200, seconds(100));
@@ -139,6 +164,51 @@ fn fails(attack: Attack, on_path: bool, noticed: &[&str]) {
 #[test]
 fn what_was_said_before_changes_nothing() {
     fails(Attack::Replay, true, &["reply_133", "status_144"]);
+}
+
+#[test]
+fn what_spared_somebody_the_proof_spares_nobody_else() {
+    with_seeds(1, CROWD, |world| {
+        // Clocks that are off by almost as much as is allowed make what was said stay good for longest.
+        for laptop in 0..world.laptops.len() {
+            world.clocks[laptop] = [6, 0, -6][laptop % 3];
+            world.schedule(Duration::ZERO, Happening::CrashLaptop(laptop));
+            world.schedule(Duration::ZERO, Happening::StartLaptop(laptop));
+        }
+        let bindings = world.under_attack(true).len();
+        world.attack(Attack::Resume);
+        world.everybody_leaves();
+
+        // While they are there.
+        let homes = world.everybody_comes_back(bindings);
+        world.attack_with(&[Attack::Resume], 50);
+        world.check_unharmed(&homes);
+        // From when they have gone until nobody remembers them.
+        world.everybody_leaves();
+        world.everybody_comes_back(bindings);
+        world.everybody_leaves();
+        let created = world.counted("bindings_created");
+        world.schedule_attacks(&[Attack::Resume], 200, seconds(100));
+        world.run(seconds(110));
+        assert_eq!(world.counted("bindings_created"), created);
+        // The same after a restart, which begins to count anew.
+        world.everybody_comes_back(bindings);
+        world.everybody_leaves();
+        for agent in 0..world.agents.len() {
+            world.agents[agent].crash();
+            world.restart(agent);
+        }
+        world.schedule_attacks(&[Attack::Resume], 200, seconds(100));
+        world.run(seconds(110));
+        assert_eq!(world.counted("bindings_created"), 0);
+
+        assert_eq!(world.held(), 0, "nobody is carried");
+        world.tolls.check();
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let toll = world.tolls.with(victim(family));
+            assert!(toll.received > 50_000, "{toll:?}");
+        }
+    });
 }
 
 #[test]

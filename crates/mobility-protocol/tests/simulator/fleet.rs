@@ -372,7 +372,7 @@ impl World {
                 .any(|agent| agent.has_address(packet.destination));
             self.attacker.see(&packet, to_agent);
             if to_agent {
-                for answer in self.attacker.answers_to(&packet) {
+                for answer in self.attacker.reacts_to(&packet) {
                     self.inject(answer);
                 }
             }

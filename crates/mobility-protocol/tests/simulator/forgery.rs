@@ -290,13 +290,72 @@ impl Forgery {
 /// The smallest Mobility Header there is, of a type nobody knows.
 fn unknown_header(source: Ipv6Addr, home_agent: Ipv6Addr) -> Packet {
     in_packet(source, home_agent, Transport::MobilityHeader, |header| {
-        let mut message = vec![59, 0, 200, 0, 0, 0, 0, 0];
-        let checksum = header.checksum(&message);
-        if let Some(field) = message.get_mut(4..6) {
-            field.copy_from_slice(&checksum.to_be_bytes());
-        }
-        message
+        with_checksum(vec![59, 0, 200, 0, 0, 0, 0, 0], header)
     })
+}
+
+/// A Mobility Header with the checksum that it has between these addresses.
+fn with_checksum(mut message: Vec<u8>, header: &mip6::PseudoHeader) -> Vec<u8> {
+    if let Some(field) = message.get_mut(4..6) {
+        field.fill(0);
+    }
+    let checksum = header.checksum(&message);
+    if let Some(field) = message.get_mut(4..6) {
+        field.copy_from_slice(&checksum.to_be_bytes());
+    }
+    message
+}
+
+/// A packet with nothing in it yet.
+const fn outside(source: Ipv6Addr, destination: Ipv6Addr) -> mip6::Packet<'static> {
+    mip6::Packet {
+        source,
+        destination,
+        home_address: None,
+        routing_address: None,
+        message: &[],
+    }
+}
+
+/// The same message from another address, with a checksum that is right, where there is one.
+pub(crate) fn redirected(packet: &Packet, source: IpAddr) -> Packet {
+    let payload = match (packet.transport, source, packet.destination) {
+        (Transport::MobilityHeader, IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let header = outside(source, destination).pseudo_header();
+            with_checksum(packet.payload.clone(), &header)
+        }
+        (Transport::Udp { .. }, IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let message = mip6::Packet::decode(&packet.payload).map(|inner| inner.message);
+            let outside = outside(source, destination);
+            let message = with_checksum(
+                message.unwrap_or_default().to_vec(),
+                &outside.pseudo_header(),
+            );
+            mip6::Packet {
+                message: &message,
+                ..outside
+            }
+            .encode()
+        }
+        _ => packet.payload.clone(),
+    };
+    Packet {
+        source,
+        payload,
+        ..packet.clone()
+    }
+}
+
+/// Whether it is a first request of somebody who comes back.
+pub(crate) fn shows_token(packet: &Packet) -> bool {
+    let token = match packet.destination {
+        IpAddr::V4(_) => registration_request(&packet.payload)
+            .and_then(|request| request.extensions.resumption_token()),
+        IpAddr::V6(_) => {
+            binding_update(packet).and_then(|(update, _)| update.options.resumption_token())
+        }
+    };
+    token.is_some()
 }
 
 fn registration_request(payload: &[u8]) -> Option<RegistrationRequest> {
@@ -312,11 +371,8 @@ fn binding_update(packet: &Packet) -> Option<(BindingUpdate, BindingAddresses)> 
     };
     let inner = match packet.transport {
         Transport::MobilityHeader => mip6::Packet {
-            source,
-            destination,
-            home_address: None,
-            routing_address: None,
             message: &packet.payload,
+            ..outside(source, destination)
         },
         Transport::Udp { .. } => mip6::Packet::decode(&packet.payload).ok()?,
     };
@@ -331,13 +387,7 @@ fn in_packet(
     transport: Transport,
     encode: impl Fn(&mip6::PseudoHeader) -> Vec<u8>,
 ) -> Packet {
-    let mut packet = mip6::Packet {
-        source,
-        destination,
-        home_address: None,
-        routing_address: None,
-        message: &[],
-    };
+    let mut packet = outside(source, destination);
     let message = encode(&packet.pseudo_header());
     packet.message = &message;
     Packet {
