@@ -55,12 +55,12 @@ impl Rates {
 }
 
 impl Default for Rates {
-    /// 5, 50 and 250: a laptop needs one, a lecture hall 200 at once; and a thousand at once with 250
-    /// a second after them leave the slowest of gateways most of its time for packets.
+    /// 5, 64 and 250: a laptop needs one, all hosts of an IPv4 /24 at once 256; and a thousand at once
+    /// with 250 a second after them leave the slowest of gateways most of its time for packets.
     fn default() -> Self {
         Self {
             host: 5,
-            site: 50,
+            site: 64,
             all: 250,
         }
     }
