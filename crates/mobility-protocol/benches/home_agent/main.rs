@@ -1,11 +1,13 @@
 //! Registrations per second of the home agent machine on one core, beside the cost of the
-//! authenticators alone, and the memory of a binding at a million bindings.
+//! authenticators alone, the memory of a binding at a million bindings, and what strangers cost.
 //!
 //! Each request is what the machine takes from a socket and each reply what it gives to one; making
 //! the requests is not counted. Memory is the growth of the resident set of this process (Linux,
 //! `/proc/self/statm`), so it includes what the allocator and the tables waste.
 
 #![expect(clippy::expect_used, reason = "a benchmark that can't run ends")]
+
+mod strangers;
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,7 +35,7 @@ fn main() {
     let pairs = authenticator_pairs_per_second(&association);
     println!("HMAC-MD5 alone (one to check, one to make): {pairs:>12.0} pairs/s");
 
-    let mut agent = home_agent(now);
+    let mut agent = home_agent(Quotas::default(), now);
     for (name, care_of, step) in [
         ("first registration", 0, 1),
         ("refresh", 0, 2),
@@ -56,7 +58,7 @@ fn main() {
     drop(agent);
 
     let before = resident_octets();
-    let mut agent = home_agent(now);
+    let mut agent = home_agent(Quotas::default(), now);
     for node in 0..MILLION {
         let (source, payload) = request(node, 0, 1, &association);
         serve(&mut agent, source, &payload, now);
@@ -64,9 +66,12 @@ fn main() {
     assert_eq!(count(&agent, "bindings_created"), u64::from(MILLION));
     let octets = resident_octets().saturating_sub(before) as f64 / f64::from(MILLION);
     println!("memory per binding at 1,000,000 bindings:   {octets:>12.0} octets");
+    drop(agent);
+
+    strangers::measure(now);
 }
 
-fn home_agent(now: Instant) -> HomeAgent {
+fn home_agent(quotas: Quotas, now: Instant) -> HomeAgent {
     let net = |text: &str| text.parse().expect("a prefix");
     let config = Config {
         ipv4: Some(HOME_AGENT),
@@ -80,7 +85,7 @@ fn home_agent(now: Instant) -> HomeAgent {
             secret: HomeAgentSecret::from_seed(&[9; 32]),
             legacy: true,
         },
-        quotas: Quotas::default(),
+        quotas,
         mobile_nodes: vec![],
         correspondents: Arc::from([net("198.51.100.0/24")]),
         replay_window: Duration::from_secs(7),
