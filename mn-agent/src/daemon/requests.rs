@@ -138,7 +138,7 @@ impl Daemon {
         }
     }
 
-    /// A configured association before all else; a key that is configured, or else published, binds who else
+    /// Configured associations before all else; a key that is configured, or else published, binds who else
     /// may answer.
     pub(super) fn credentials(
         &self,
@@ -147,8 +147,12 @@ impl Daemon {
         key: Option<AgentKey>,
     ) -> Credentials {
         let cha = format!("cha.{name}");
-        match self.config.association(&cha, agent.ip()) {
-            Some(association) => association.clone().into(),
+        let mut associations = self.config.associations(&cha, agent.ip()).cloned();
+        match associations.next() {
+            Some(preferred) => Credentials::Associations {
+                preferred,
+                others: associations.collect(),
+            },
             None => Credentials::Agreement {
                 pinned: self
                     .config

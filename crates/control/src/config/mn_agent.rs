@@ -30,7 +30,7 @@ pub struct Config {
     pub policy: Policy,
     /// `[dataplane] backend`
     pub backend: BackendChoice,
-    /// `[[security-association]]`, no `cha` twice with the same SPI. Of several the first is used.
+    /// `[[security-association]]`, no `cha` twice with the same SPI. Of several the first is preferred.
     pub associations: Vec<ChaAssociation>,
     /// `[[home-agent]]`, no `cha` twice.
     pub home_agents: Vec<PinnedCha>,
@@ -152,11 +152,17 @@ impl fmt::Display for Cha {
 }
 
 impl Config {
-    /// The association with a home agent at `address` that was found as `cha_name`
-    /// (`cha.server.com`), if one is configured. The address has precedence.
-    #[must_use]
-    pub fn association(&self, cha_name: &str, address: IpAddr) -> Option<&SecurityAssociation> {
-        named(&self.associations, |one| &one.cha, cha_name, address).map(|one| &one.association)
+    /// The associations with a home agent at `address` that was found as `cha_name`
+    /// (`cha.server.com`), the preferred one first. Those for the address have precedence.
+    pub fn associations(
+        &self,
+        cha_name: &str,
+        address: IpAddr,
+    ) -> impl Iterator<Item = &SecurityAssociation> {
+        let preferred = named(&self.associations, |one| &one.cha, cha_name, address);
+        let same = move |one: &&ChaAssociation| preferred.is_some_and(|first| first.cha == one.cha);
+        let found = self.associations.iter().filter(same);
+        found.map(|one| &one.association)
     }
 
     /// The public key that a home agent at `address` that was found as `cha_name` must have, if one is

@@ -75,7 +75,7 @@ fn both_ends_read_the_same_association() {
             assert_eq!(known.identity.as_bytes(), identity.as_bytes());
             assert_eq!(mobile_node.identity.as_ref(), Some(&known.identity));
             assert_eq!(
-                mobile_node.association("cha.server.com", CHA),
+                mobile_node.associations("cha.server.com", CHA).next(),
                 Some(&known.association)
             );
             assert_eq!(known.association.algorithm, algorithm);

@@ -56,10 +56,10 @@ pub(super) struct Attempt {
     gap: Duration,
     refusal_gap: Duration,
     unanswered: u32,
-    /// Transmissions since anything was heard, by which they take turns between transports.
+    /// Transmissions since anything was heard, by which keys and transports take turns.
     unheard: u32,
-    /// Whether the first goes in the usual transport of its protocol, rather than in the one that
-    /// worked last.
+    /// Whether the first goes in the usual transport of its protocol, under the preferred key, rather
+    /// than in and under what worked last.
     usual_first: bool,
     prompt_retries: u8,
     redirects: u8,
@@ -80,23 +80,44 @@ impl Attempt {
         }
     }
 
-    /// The same, but trying whether the usual transport works again.
+    /// The same, but trying whether the usual transport and the preferred key work by now.
     pub(super) const fn usual_first(mut self) -> Self {
         self.usual_first = true;
         self
     }
 
-    /// What the next transmission goes in, where `preferred` worked last.
-    pub(super) fn transport(&self, family: Family, preferred: Option<Transport>) -> Transport {
+    /// What the next transmission goes in, where `preferred` worked last and each transport is tried with
+    /// as many keys.
+    pub(super) fn transport(
+        &self,
+        family: Family,
+        preferred: Option<Transport>,
+        keys: usize,
+    ) -> Transport {
         let usual = signalling::usual_transport(family);
         let first = match preferred {
             Some(preferred) if !self.usual_first => preferred,
             Some(_) | None => usual,
         };
-        match self.unheard % 2 {
+        match self.unheard.checked_div(count(keys)).unwrap_or_default() % 2 {
             0 => first,
             _ => signalling::other_transport(family, first),
         }
+    }
+
+    /// Which of so many keys the next transmission is authenticated with, where the one `answered` worked
+    /// last. An attempt that tries what is usual first begins with the first.
+    pub(super) fn turn(&self, keys: usize, answered: usize) -> usize {
+        let first = if self.usual_first { 0 } else { answered };
+        let turn = self.unheard.checked_rem(count(keys)).unwrap_or_default();
+        (first + turn as usize)
+            .checked_rem(keys)
+            .unwrap_or_default()
+    }
+
+    /// Whether there are keys that no message of this attempt was authenticated with.
+    pub(super) fn has_untried(&self, keys: usize) -> bool {
+        keys > 1 && self.unheard < count(keys)
     }
 
     pub(super) const fn purpose(&self) -> Purpose {
@@ -176,6 +197,10 @@ impl Attempt {
     }
 }
 
+fn count(keys: usize) -> u32 {
+    u32::try_from(keys).unwrap_or(u32::MAX)
+}
+
 /// The messages that left for one home agent within the last second.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Pace {
@@ -206,6 +231,8 @@ pub(super) struct Request {
     pub(super) stamp: Stamp,
     /// What it went in.
     pub(super) transport: Transport,
+    /// Which association it was authenticated with.
+    pub(super) spi: u32,
     pub(super) home_address: Option<HomeAddress>,
     pub(super) path: Path,
     /// Which attachment it left from, counted: one care-of address may come and go and come again.

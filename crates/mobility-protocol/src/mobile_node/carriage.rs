@@ -85,11 +85,12 @@ impl Entry {
         }
         let again = attempt.unanswered() > 0;
         let family = self.agent.family();
-        let transport = attempt.transport(family, context.memory.transport);
+        let keys = self.authority.keys();
+        let transport = attempt.transport(family, context.memory.transport, keys);
+        let association = self.authority.association(attempt);
         attempt.sent(context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
-        let association = self.authority.association();
         let stamp = context.next_stamp(signalling::dating(family, &association));
         let update = BindingUpdate {
             identity: &context.config.identity,
@@ -105,7 +106,7 @@ impl Entry {
             },
             stamp,
             transport,
-            elements: self.authority.elements(purpose, path.care_of),
+            elements: (self.authority).elements(purpose, path.care_of, &association),
         };
         let Some(payload) = signalling::encode(&update, &association) else {
             return;
@@ -119,6 +120,7 @@ impl Entry {
             purpose,
             stamp,
             transport,
+            spi: association.spi,
             home_address,
             path,
             sent: context.now,
@@ -131,6 +133,19 @@ impl Entry {
             home_address: None,
             payload,
         });
+    }
+
+    /// The home agent says, or somebody in its place, that it does not have the key of the last message:
+    /// the next, with another one, need not wait. False if there is none that was not tried.
+    pub(super) fn try_next_key(&mut self, context: &mut Context<'_>) -> bool {
+        let keys = self.authority.keys();
+        let untried = self
+            .attempt()
+            .is_some_and(|attempt| attempt.has_untried(keys));
+        if untried {
+            self.hurry_on(context);
+        }
+        untried
     }
 
     /// Make the data path follow the path: at once if the installed one no longer works, only by

@@ -86,6 +86,8 @@ pub(super) struct Memory {
     pub(super) sequence: Option<SequenceNumber>,
     /// What it was heard in last.
     pub(super) transport: Option<Transport>,
+    /// The index of the shared key it answered under last.
+    pub(super) answered: Option<u32>,
     /// When somebody last had us ask it whether it still holds the binding.
     pub(super) asked: Option<Instant>,
     pub(super) pace: Pace,
@@ -103,6 +105,7 @@ impl Memory {
             clock: AgentClock::default(),
             sequence: None,
             transport: None,
+            answered: None,
             asked: None,
             pace: Pace::default(),
             acquaintance: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{Purpose, Request};
+use super::attempt::{Attempt, Purpose, Request};
 use super::context::Context;
 use super::signalling::{Acknowledgement, Challenge, Verdict};
 use super::status::Drop;
@@ -17,8 +17,13 @@ use crate::{CareOfAddress, HomeAgentAddress, Identity};
 /// What a mobile node has for a home agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// A key they share.
-    Association(SecurityAssociation),
+    /// Keys they share, at least one. While one is being changed the home agent may know either only.
+    Associations {
+        /// The one to use if the home agent does.
+        preferred: SecurityAssociation,
+        /// The others, with other indices, in the order in which they are tried.
+        others: Vec<SecurityAssociation>,
+    },
     /// Nothing yet: a key is agreed on at first contact.
     Agreement {
         /// The only home agent to agree with: the one that has this key. `None` takes whoever
@@ -29,7 +34,10 @@ pub enum Credentials {
 
 impl From<SecurityAssociation> for Credentials {
     fn from(association: SecurityAssociation) -> Self {
-        Self::Association(association)
+        Self::Associations {
+            preferred: association,
+            others: Vec::new(),
+        }
     }
 }
 
@@ -57,8 +65,11 @@ impl std::fmt::Debug for StoredAgreement {
 #[derive(Debug)]
 pub(super) enum Authority {
     Shared {
-        association: SecurityAssociation,
-        /// What the home agent waits for.
+        /// The preferred one first.
+        associations: Vec<SecurityAssociation>,
+        /// Which of them the home agent answered under last, or the preferred one.
+        answered: usize,
+        /// What the home agent waits for, under that one.
         cookie: Option<Cookie>,
     },
     Agreed(Box<Agreement>),
@@ -118,7 +129,13 @@ impl Authority {
         context: &mut Context<'_>,
     ) -> Self {
         match credentials {
-            Credentials::Association(association) => Self::shared(association),
+            Credentials::Associations { preferred, others } => {
+                let mut authority = Self::shared(preferred, others);
+                if let Some(spi) = context.memory.answered {
+                    authority.answered(spi);
+                }
+                authority
+            }
             Credentials::Agreement { pinned } => {
                 if let Some(agreement) = Agreement::of_acquaintance(agent, pinned, context) {
                     return Self::Agreed(Box::new(agreement));
@@ -131,9 +148,12 @@ impl Authority {
         }
     }
 
-    const fn shared(association: SecurityAssociation) -> Self {
+    fn shared(preferred: SecurityAssociation, others: Vec<SecurityAssociation>) -> Self {
+        let mut associations = vec![preferred];
+        associations.extend(others);
         Self::Shared {
-            association,
+            associations,
+            answered: 0,
             cookie: None,
         }
     }
@@ -145,7 +165,9 @@ impl Authority {
         identity: &Identity,
     ) -> Option<Self> {
         let pinned = match credentials {
-            Credentials::Association(association) => return Some(Self::shared(association)),
+            Credentials::Associations { preferred, others } => {
+                return Some(Self::shared(preferred, others));
+            }
             Credentials::Agreement { pinned } => pinned,
         };
         let agreement = Agreement::resume(stored?, pinned, identity)?;
@@ -164,10 +186,20 @@ impl Authority {
         })
     }
 
-    /// What the next message is authenticated with.
-    pub(super) fn association(&self) -> SecurityAssociation {
+    /// What the next message of this attempt is authenticated with. Keys that get no answer take turns.
+    pub(super) fn association(&self, attempt: &Attempt) -> SecurityAssociation {
         match self {
-            Self::Shared { association, .. } => association.clone(),
+            Self::Shared {
+                associations,
+                answered,
+                ..
+            } => {
+                let turn = attempt.turn(self.keys(), *answered);
+                let chosen = associations.get(turn).or(associations.first());
+                chosen
+                    .cloned()
+                    .unwrap_or_else(SecurityAssociation::open_mode)
+            }
             Self::Agreed(agreement) => match &agreement.made {
                 Some(made) => made.association.clone(),
                 None => SecurityAssociation::open_mode(),
@@ -177,15 +209,27 @@ impl Authority {
 
     /// What the next message brings along. A first one says who asks; later ones do when they are
     /// asked. Updates leave room for the cookie by which the home agent wants to see where we are.
-    pub(super) fn elements(&self, purpose: Purpose, care_of: CareOfAddress) -> Elements {
+    pub(super) fn elements(
+        &self,
+        purpose: Purpose,
+        care_of: CareOfAddress,
+        association: &SecurityAssociation,
+    ) -> Elements {
         let cookie = |asked: Option<Cookie>, room: bool| asked.or(room.then_some(Cookie::NONE));
         let update = purpose == Purpose::Update;
         match self {
-            Self::Shared { cookie: asked, .. } => Elements {
-                key_share: None,
-                cookie: cookie(*asked, update),
-                token: None,
-            },
+            Self::Shared {
+                associations,
+                answered,
+                cookie: asked,
+            } => {
+                let same = associations.get(*answered) == Some(association);
+                Elements {
+                    key_share: None,
+                    cookie: cookie(asked.filter(|_| same), update),
+                    token: None,
+                }
+            }
             Self::Agreed(agreement) => {
                 let first = purpose == Purpose::First;
                 let introduced = first || agreement.cookie.is_some();
@@ -211,7 +255,9 @@ impl Authority {
         request: &Request,
     ) -> Result<Verdict, Drop> {
         let agreement = match self {
-            Self::Shared { association, .. } => {
+            Self::Shared { associations, .. } => {
+                let association = associations.iter().find(|one| one.spi == request.spi);
+                let association = association.ok_or(Drop::AuthenticationFailed)?;
                 return acknowledgement.verify(association, identity, request);
             }
             Self::Agreed(agreement) => agreement,
@@ -235,6 +281,29 @@ impl Authority {
                 },
                 other => other,
             },
+        }
+    }
+
+    /// How many keys there are to try.
+    pub(super) const fn keys(&self) -> usize {
+        match self {
+            Self::Shared { associations, .. } => associations.len(),
+            Self::Agreed(_) => 1,
+        }
+    }
+
+    /// The home agent has the shared key with this index.
+    pub(super) fn answered(&mut self, spi: u32) {
+        if let Self::Shared {
+            associations,
+            answered,
+            cookie,
+        } = self
+            && let Some(index) = associations.iter().position(|one| one.spi == spi)
+            && index != *answered
+        {
+            *answered = index;
+            *cookie = None;
         }
     }
 

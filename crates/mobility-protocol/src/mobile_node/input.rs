@@ -78,7 +78,23 @@ impl MobileNode {
         let (agent, attachment) = (entry.agent, entry.attachment);
         let verdict = entry
             .authority
-            .verify(acknowledgement, &self.config.identity, &request)?;
+            .verify(acknowledgement, &self.config.identity, &request);
+        // Who does not have our key can't prove it. That another one is tried sooner is all that comes
+        // of it.
+        let without_key = matches!(
+            verdict,
+            Ok(Verdict::Refused(_)) | Err(Drop::AuthenticationFailed | Drop::AuthenticationMissing)
+        );
+        if without_key && latest && acknowledgement.refuses_key() {
+            let mut tried = false;
+            self.with_entry(agent, now, |entry, context| {
+                tried = entry.try_next_key(context);
+            });
+            if tried {
+                return Err(Drop::KeyRefused);
+            }
+        }
+        let verdict = verdict?;
         let input = match verdict {
             Verdict::Accepted {
                 lifetime,
@@ -165,6 +181,7 @@ impl MobileNode {
         let unix_time = self.wall.unix_time(now);
         if let Some(memory) = self.memories.get_mut(&agent) {
             memory.transport = Some(datagram.transport);
+            memory.answered = Some(request.spi);
             match verdict {
                 Verdict::NotFresh(hint) => {
                     self.out.counters.resynchronisations += 1;
@@ -199,6 +216,7 @@ impl MobileNode {
             if !matches!(verdict, Verdict::Challenged(_)) {
                 entry.outstanding.remove(request.stamp);
             }
+            entry.authority.answered(request.spi);
             if let Verdict::Accepted { cookie, token, .. } = verdict {
                 // Elsewhere it is worth nothing.
                 let cookie = cookie.filter(|_| request.attachment == attachment);

@@ -40,6 +40,12 @@
 //! ([`MobileNode::acquaintances`]). The next binding from the same care-of address begins with them, and
 //! takes one round trip.
 //!
+//! # Several keys
+//!
+//! Where several keys are shared with a home agent, so that one can be changed on one side after the other,
+//! messages that get no answer take turns between them. What was answered is what later messages are
+//! authenticated with; refreshes, which have the time, try the preferred key first.
+//!
 //! # Over IPv6
 //!
 //! Messages are Mobility Headers. Of those that get no answer, every other one goes in UDP; what was

@@ -135,12 +135,14 @@ pub(super) enum Drop {
     Unprotected,
     /// The home agent's key is not the one it should have, or none at all.
     OtherKey,
+    /// The home agent does not have the key of the last message, and there is another one to try.
+    KeyRefused,
     /// It asks for something it asked for a moment ago.
     TooOften,
 }
 
 impl Drop {
-    const NAMES: [&'static str; 20] = [
+    const NAMES: [&'static str; 21] = [
         "unexpected_message",
         "unexpected_source",
         "unmatched_identification",
@@ -161,6 +163,7 @@ impl Drop {
         "stale_reply",
         "unprotected",
         "other_key",
+        "key_refused",
     ];
 
     const fn name(self) -> &'static str {
@@ -186,6 +189,7 @@ impl Drop {
             Self::StaleReply => "stale_reply",
             Self::Unprotected => "unprotected",
             Self::OtherKey => "other_key",
+            Self::KeyRefused => "key_refused",
         }
     }
 }

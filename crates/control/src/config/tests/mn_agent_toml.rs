@@ -124,17 +124,16 @@ fn the_association_of_a_home_agent() {
         Cha::Name("cha.server.com".to_owned())
     );
     let spi = |name, address: &str| {
-        config
-            .association(name, address.parse().unwrap())
-            .map(|found| found.spi)
+        let found = config.associations(name, address.parse().unwrap());
+        found.map(|found| found.spi).collect::<Vec<_>>()
     };
-    assert_eq!(spi("cha.server.com.", "192.0.2.1"), Some(300));
+    assert_eq!(spi("cha.server.com.", "192.0.2.1"), [300]);
     assert_eq!(
         spi("Cha.server.com", "192.0.2.9"),
-        Some(301),
+        [301],
         "the address has precedence"
     );
-    assert_eq!(spi("cha.other.com", "192.0.2.1"), None);
+    assert!(spi("cha.other.com", "192.0.2.1").is_empty());
     refused(
         files.mn_agent(&format!("{text}{}", association("cha.server.COM", 300))),
         (11, 7),
@@ -143,8 +142,9 @@ fn the_association_of_a_home_agent() {
     let (config, _) = files
         .mn_agent(&format!("{text}{}", association("cha.server.COM", 302)))
         .unwrap();
-    let found = config.association("cha.server.com", "192.0.2.1".parse().unwrap());
-    assert_eq!(found.map(|found| found.spi), Some(300), "the first is used");
+    let found = config.associations("cha.server.com", "192.0.2.1".parse().unwrap());
+    let found: Vec<_> = found.map(|found| found.spi).collect();
+    assert_eq!(found, [300, 302], "the first is preferred");
     let (_, warnings) = files.mn_agent(&association("192.0.2.9", 301)).unwrap();
     assert!(
         warnings

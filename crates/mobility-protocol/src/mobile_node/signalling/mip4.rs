@@ -15,6 +15,9 @@ use crate::{Identity, Refusal, Transport};
 /// What a Registration Request goes in.
 pub(super) const TRANSPORT: Transport = Transport::Udp { port: PORT };
 
+/// What a home agent says to an authenticator that it can't make.
+pub(super) const KEY_REFUSED: u8 = ReplyCode::MOBILE_NODE_FAILED_AUTHENTICATION.0;
+
 /// A Registration Reply, not authenticated yet.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Reply<'a> {

@@ -22,6 +22,9 @@ pub(super) const NATIVE: Transport = Transport::MobilityHeader;
 /// Where protocol 135 does not get through: whole packets in UDP, as RFC 5555 has them.
 pub(super) const IN_UDP: Transport = Transport::Udp { port: PORT };
 
+/// What a home agent says to an authenticator that it can't make (RFC 4285, section 5).
+pub(super) const KEY_REFUSED: u8 = Status::AUTHENTICATION_FAILED.0;
+
 /// A Binding Acknowledgement, not authenticated yet.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Acknowledgement<'a> {

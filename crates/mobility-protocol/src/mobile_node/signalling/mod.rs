@@ -214,6 +214,14 @@ impl Acknowledgement<'_> {
         }
     }
 
+    /// Whether it says, proven or not, that its sender does not have the key.
+    pub(super) fn refuses_key(&self) -> bool {
+        match self {
+            Self::Mip4(_) => self.refusal().code == mip4::KEY_REFUSED,
+            Self::Mip6(_) => self.refusal().code == mip6::KEY_REFUSED,
+        }
+    }
+
     /// What it says to `request`, once it is known to come from who shares `association` with us.
     pub(super) fn verify(
         &self,
