@@ -247,6 +247,11 @@ impl Laptop {
                 assert!(taken.is_none_or(|taken| taken == binding.agent));
             }
             if let Some(home_address) = binding.home_address {
+                // What another home agent lends already is refused, and given back without being used.
+                let used_here = self.node.agent_of(home_address) == Some(binding.agent);
+                if binding.state == BindingState::Releasing && !used_here {
+                    continue;
+                }
                 let before = carried.insert(home_address, binding);
                 assert!(before.is_none(), "{home_address} twice: {bindings:?}");
             }
