@@ -40,10 +40,13 @@ pub(crate) enum Attack {
     Hoard,
     /// His own bindings move to a victim and back.
     MoveOntoVictim,
+    /// Under keys of his own he asks for what may be said and should not be granted: any flags, any
+    /// addresses as home and care-of address, any lifetime.
+    Twist,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Replay,
         Self::Resume,
         Self::Forge,
@@ -53,6 +56,7 @@ impl Attack {
         Self::Scan,
         Self::Hoard,
         Self::MoveOntoVictim,
+        Self::Twist,
     ];
 }
 
@@ -86,6 +90,15 @@ pub(crate) fn own_address(number: u8, family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(66, 6, 6, number).into(),
         Family::Ipv6 => Ipv6Addr::new(0x2001, 0xdb8, 0x666, number.into(), 0, 0, 0, 1).into(),
+    }
+}
+
+/// Whether an address is of his site.
+pub(crate) fn is_own(address: IpAddr) -> bool {
+    match (address, own_address(0, Family::of(address))) {
+        (IpAddr::V4(address), IpAddr::V4(own)) => address.octets()[..3] == own.octets()[..3],
+        (IpAddr::V6(address), IpAddr::V6(own)) => address.segments()[..3] == own.segments()[..3],
+        (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
     }
 }
 
@@ -158,6 +171,7 @@ impl World {
                 self.puppet(identity, agent, u8::try_from(at).unwrap_or(0));
             }
             Attack::MoveOntoVictim => self.move_onto_victim(),
+            Attack::Twist => self.twist(),
         }
     }
 
@@ -389,12 +403,12 @@ impl World {
         }
     }
 
-    fn any(&mut self, bound: usize) -> usize {
+    pub(crate) fn any(&mut self, bound: usize) -> usize {
         let bound = u32::try_from(bound).unwrap_or(u32::MAX);
         usize::try_from(self.network.below(bound)).unwrap_or(0)
     }
 
-    fn any_agent(&mut self) -> HomeAgentAddress {
+    pub(crate) fn any_agent(&mut self) -> HomeAgentAddress {
         let agent = self.any(self.agents.len());
         let addresses = self.agents[agent].addresses;
         addresses[self.any(addresses.len())]

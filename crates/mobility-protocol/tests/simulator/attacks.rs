@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use mobility_protocol::home_agent::{Quotas, Rates};
 use mobility_protocol::mobile_node::BindingState;
-use mobility_protocol::{Family, HomeAddress, HomeAgentAddress};
+use mobility_protocol::{Family, HomeAddress, HomeAgentAddress, Reachability};
 
-use crate::attacker::{Attack, victim};
+use crate::attacker::{Attack, is_own, victim};
 use crate::fleet::{Happening, Scale, World};
 use crate::network::Conditions;
 use crate::{FLEET, seconds, with_seeds};
@@ -79,9 +79,29 @@ impl World {
         let failures: u32 = self.laptops.iter().map(|laptop| laptop.failures).sum();
         assert_eq!(failures, 0, "nobody was kept from a binding");
         self.tolls.check();
+        self.check_ends(&now);
         let (held, most) = (self.held() - honest, self.quota());
         assert!(held <= most, "{held} of {most}");
         assert!(self.attacker.sent > 0, "there was an attack");
+    }
+
+    /// No tunnel of the attacker's ends where none may, nor, without a limit, where he is not.
+    fn check_ends(&self, honest: &Homes) {
+        for agent in &self.agents {
+            for (home_address, tunnel) in &agent.tunnels {
+                if honest.values().any(|known| *known == Some(*home_address)) {
+                    continue;
+                }
+                let end = tunnel.endpoints.remote;
+                assert!(
+                    is_own(end) || tunnel.reachability == Reachability::Unproven,
+                    "{end} was not shown to be his"
+                );
+                let special = end.is_unspecified() || end.is_loopback() || end.is_multicast();
+                let inside = agent.has_address(end) || agent.lends(end);
+                assert!(!special && !inside, "a tunnel to {end}");
+            }
+        }
     }
 
     /// How many bindings there are.
@@ -291,6 +311,20 @@ fn a_victim_hears_no_more_than_the_attacker_says_in_its_name() {
             assert!(world.tolls.with(victim(family)).received > 10_000);
         }
     });
+}
+
+#[test]
+fn whatever_a_member_asks_for_he_gets_nothing_that_is_not_his() {
+    fails(
+        Attack::Twist,
+        false,
+        &[
+            "bindings_created",
+            "bindings_moved",
+            "reply_129",
+            "status_174",
+        ],
+    );
 }
 
 #[test]

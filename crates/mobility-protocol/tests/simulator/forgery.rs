@@ -381,7 +381,7 @@ fn binding_update(packet: &Packet) -> Option<(BindingUpdate, BindingAddresses)> 
     Some((update, addresses))
 }
 
-fn in_packet(
+pub(crate) fn in_packet(
     source: Ipv6Addr,
     destination: Ipv6Addr,
     transport: Transport,

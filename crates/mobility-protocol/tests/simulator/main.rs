@@ -20,6 +20,7 @@ mod network;
 mod node;
 mod script;
 mod tolls;
+mod twist;
 
 use std::time::Duration;
 

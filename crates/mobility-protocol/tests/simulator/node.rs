@@ -19,6 +19,9 @@ use mobility_protocol::{
 use crate::model::Model;
 use crate::network::Packet;
 
+/// What all home agents make their secret of.
+pub(crate) const AGENT_SEED: [u8; 32] = [9; 32];
+
 /// A laptop with mn-agent and applications on it.
 #[derive(Debug)]
 pub(crate) struct Laptop {
@@ -307,7 +310,7 @@ impl Agent {
             default_lifetime: lifetime,
             max_lifetime: lifetime,
             mode: Mode::Open {
-                secret: HomeAgentSecret::from_seed(&[9; 32]),
+                secret: HomeAgentSecret::from_seed(&AGENT_SEED),
                 legacy: true,
             },
             // Fleets are larger than the networks they share.
@@ -337,7 +340,7 @@ impl Agent {
     pub(crate) fn protect(&mut self, quotas: Quotas) {
         self.config.quotas = quotas;
         self.config.mode = Mode::Open {
-            secret: HomeAgentSecret::from_seed(&[9; 32]),
+            secret: HomeAgentSecret::from_seed(&AGENT_SEED),
             legacy: false,
         };
         self.store.clear();
@@ -358,6 +361,11 @@ impl Agent {
 
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         self.addresses.contains(&HomeAgentAddress(address))
+    }
+
+    /// Whether an address is of its pools.
+    pub(crate) fn lends(&self, address: IpAddr) -> bool {
+        self.config.pools.iter().any(|pool| pool.contains(&address))
     }
 
     /// chad starts, with what its store holds.
