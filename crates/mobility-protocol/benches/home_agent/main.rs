@@ -1,5 +1,6 @@
 //! Registrations per second of the home agent machine on one core, beside the cost of the
-//! authenticators alone, the memory of a binding at a million bindings, and what strangers cost.
+//! authenticators alone, the memory of a binding at a million bindings, what strangers cost, and
+//! how many round trips they need.
 //!
 //! Each request is what the machine takes from a socket and each reply what it gives to one; making
 //! the requests is not counted. Memory is the growth of the resident set of this process (Linux,
@@ -7,10 +8,11 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that can't run ends")]
 
+mod round_trips;
 mod strangers;
 
 use std::hint::black_box;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,7 @@ use mobility_protocol::wire::mip4::{
 use mobility_protocol::{Datagram, Identity, Lifetime, Transport};
 
 const HOME_AGENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+const HOME_AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 10);
 /// 2026-01-01 00:00:00 UTC.
 const UNIX_TIME: Duration = Duration::from_secs(1_767_225_600);
 /// As many as are measured at a time: few enough to have their requests ready in memory.
@@ -69,14 +72,15 @@ fn main() {
     drop(agent);
 
     strangers::measure(now);
+    round_trips::count(now);
 }
 
 fn home_agent(quotas: Quotas, now: Instant) -> HomeAgent {
     let net = |text: &str| text.parse().expect("a prefix");
     let config = Config {
         ipv4: Some(HOME_AGENT),
-        ipv6: None,
-        pools: vec![net("10.0.0.0/8")],
+        ipv6: Some(HOME_AGENT6),
+        pools: vec![net("10.0.0.0/8"), net("2001:db8:1::/64")],
         exclude: vec![],
         hold_down: Duration::from_secs(240),
         default_lifetime: Duration::from_secs(600),

@@ -1,15 +1,15 @@
 //! What people whom nobody knows cost the home agent machine: those who get a binding in the end, and those who don't.
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{HomeAgent, Quotas, Rates};
 use mobility_protocol::mobile_node::{Config, Credentials, MobileNode, Usage};
 use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
-use mobility_protocol::{Datagram, HomeAgentAddress, Identity, Path, Transmit};
+use mobility_protocol::{Datagram, Family, HomeAgentAddress, Identity, Path, Transmit};
 
-use crate::{HOME_AGENT, UNIX_TIME, count, home_agent};
+use crate::{HOME_AGENT, HOME_AGENT6, UNIX_TIME, count, home_agent};
 
 /// How many there are: each computation on public keys takes its time.
 const STRANGERS: u32 = 2_000;
@@ -28,7 +28,7 @@ pub(crate) fn measure(now: Instant) {
     };
     let mut agent = home_agent(unlimited, now);
     let mut strangers: Vec<Stranger> = (0..STRANGERS)
-        .map(|number| Stranger::new(number, Ipv4Addr::from(0x6440_0000 + number), now))
+        .map(|number| Stranger::asking(number, number, now))
         .collect();
     let first = said(&mut strangers);
 
@@ -87,7 +87,7 @@ pub(crate) fn measure(now: Instant) {
 fn excess(now: Instant) -> (f64, u64) {
     let mut agent = home_agent(Quotas::default(), now);
     let mut strangers: Vec<Stranger> = (0..STRANGERS)
-        .map(|number| Stranger::new(number, Ipv4Addr::new(100, 64, 0, 1), now))
+        .map(|number| Stranger::asking(number, 1, now))
         .collect();
     let first = said(&mut strangers);
     let challenges = serve_all(&mut agent, &first, now);
@@ -102,45 +102,83 @@ fn excess(now: Instant) -> (f64, u64) {
 }
 
 /// A mobile node that agrees on a key.
-struct Stranger(MobileNode);
+pub(crate) struct Stranger {
+    pub(crate) machine: MobileNode,
+    care_of: IpAddr,
+}
 
 impl Stranger {
-    fn new(number: u32, care_of: Ipv4Addr, now: Instant) -> Self {
-        let identity = Identity::new(format!("{number:032x}@anonymous.invalid")).expect("short");
+    /// With an identity of this number, at the address of this one.
+    pub(crate) fn new(identity: u32, address: u32, family: Family, now: Instant) -> Self {
+        let name = format!("{identity:032x}@anonymous.invalid");
+        let config = Config::new(Identity::new(name).expect("short"));
         let mut seed = [6; 32];
-        seed[..4].copy_from_slice(&number.to_be_bytes());
-        let mut machine = MobileNode::new(Config::new(identity), seed, now, UNIX_TIME);
-        let agent = HomeAgentAddress::from(HOME_AGENT);
-        let server = [IpAddr::from([198, 51, 100, 80])];
+        seed[..4].copy_from_slice(&identity.to_be_bytes());
+        Self {
+            machine: MobileNode::new(config, seed, now, UNIX_TIME),
+            care_of: match family {
+                Family::Ipv4 => Ipv4Addr::from(0x6440_0000 + address).into(),
+                Family::Ipv6 => {
+                    Ipv6Addr::from((0x2001_0db8_0064 << 80) | u128::from(address)).into()
+                }
+            },
+        }
+    }
+
+    /// Wants a binding.
+    pub(crate) fn asks(&mut self, now: Instant) {
+        let agent = home_agent_for(self.care_of);
+        let server = match self.care_of {
+            IpAddr::V4(_) => IpAddr::from([198, 51, 100, 80]),
+            IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0x300, 0, 0, 0, 0, 80]),
+        };
         let credentials = Credentials::Agreement { pinned: None };
-        machine
-            .bind(agent, "server.example", &server, credentials, now)
-            .expect("its first");
+        self.machine
+            .bind(agent, "server.example", &[server], credentials, now)
+            .expect("its only one");
         let path = Path {
-            care_of: care_of.into(),
+            care_of: self.care_of.into(),
             interface: 1,
         };
-        machine.handle_path(agent, Some(path), false, now);
-        Self(machine)
+        self.machine.handle_path(agent, Some(path), false, now);
+    }
+
+    fn asking(identity: u32, address: u32, now: Instant) -> Self {
+        let mut stranger = Self::new(identity, address, Family::Ipv4, now);
+        stranger.asks(now);
+        stranger
     }
 
     /// A socket stays open until the binding has to be refreshed.
     fn stays(&mut self, now: Instant, later: Instant) {
-        let agent = HomeAgentAddress::from(HOME_AGENT);
-        self.0.handle_usage(agent, Usage::Sockets, now);
-        self.0.handle_timeout(later);
+        self.is_used(Usage::Sockets, now);
+        self.machine.handle_timeout(later);
+    }
+
+    /// Its host tells by what the binding is used.
+    pub(crate) fn is_used(&mut self, usage: Usage, now: Instant) {
+        let agent = home_agent_for(self.care_of);
+        self.machine.handle_usage(agent, usage, now);
+    }
+}
+
+fn home_agent_for(care_of: IpAddr) -> HomeAgentAddress {
+    match care_of {
+        IpAddr::V4(_) => HOME_AGENT.into(),
+        IpAddr::V6(_) => HomeAgentAddress(HOME_AGENT6.into()),
     }
 }
 
 /// The next message of each.
 fn said(strangers: &mut [Stranger]) -> Vec<Transmit> {
-    let next = |stranger: &mut Stranger| stranger.0.poll_transmit().expect("something to say");
+    let next =
+        |stranger: &mut Stranger| stranger.machine.poll_transmit().expect("something to say");
     strangers.iter_mut().map(next).collect()
 }
 
 fn hear_all(strangers: &mut [Stranger], answers: Vec<Option<Transmit>>, now: Instant) {
     for (stranger, answer) in strangers.iter_mut().zip(answers.into_iter().flatten()) {
-        stranger.0.handle_input(datagram(&answer), now);
+        stranger.machine.handle_input(datagram(&answer), now);
     }
 }
 
@@ -152,7 +190,7 @@ fn serve_all(agent: &mut HomeAgent, messages: &[Transmit], now: Instant) -> Vec<
 }
 
 /// One message in, and everything that comes of it out.
-fn serve(agent: &mut HomeAgent, message: &Transmit, now: Instant) -> Option<Transmit> {
+pub(crate) fn serve(agent: &mut HomeAgent, message: &Transmit, now: Instant) -> Option<Transmit> {
     agent.handle_input(datagram(message), now);
     while let Some(change) = agent.poll_store_change() {
         black_box(change);
@@ -163,7 +201,7 @@ fn serve(agent: &mut HomeAgent, message: &Transmit, now: Instant) -> Option<Tran
     agent.poll_transmit()
 }
 
-fn datagram(message: &Transmit) -> Datagram<'_> {
+pub(crate) fn datagram(message: &Transmit) -> Datagram<'_> {
     Datagram {
         source: message.source,
         destination: message.destination,
