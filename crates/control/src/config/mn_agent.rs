@@ -202,3 +202,4 @@ impl Configuration for Config {
 
 pub(super) mod parse;
 mod summary;
+mod trust_anchor;

@@ -1,15 +1,14 @@
 //! From the document to the configuration of mn-agent, and what must hold between its parts.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mobility_protocol::security::{PublicKey, SecurityAssociation};
 
-use super::super::document::{Complaint, Document, Report, Section};
+use super::super::document::{Document, Report, Section};
 use super::super::{Configuration, common, values};
+use super::trust_anchor::trust_anchor;
 use super::{Cha, ChaAssociation, Config, DEFAULT_STATE, Dns, DnsMode, PinnedCha, Policy, Session};
 
 const DNS_PORT: u16 = 53;
@@ -21,7 +20,6 @@ const DEFAULT_LOOKUP_WINDOW: Duration = Duration::from_millis(50);
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 const SHORTEST_DURATION: Duration = Duration::from_millis(1);
 const LONGEST_SESSION_TIMER: Duration = Duration::from_secs(24 * 3600);
-const LONGEST_TRUST_ANCHOR: u64 = 65_536;
 
 pub(super) fn parse(document: &Document<'_>) -> Option<Config> {
     let report = document.report();
@@ -225,29 +223,6 @@ fn policy(report: &Report<'_>, section: Section<'_>) -> Policy {
             anchor: anchor.value,
         },
     }
-}
-
-/// The content of a file of keys; none for the keys of the root, which are built in.
-fn trust_anchor(value: &toml::de::DeValue<'_>) -> values::Parsed<Option<String>> {
-    if value.as_str() == Some("") {
-        return Ok(None);
-    }
-    let path = values::path(value)?;
-    let shown = path.display();
-    let help = "write DNSKEY records there, as in a zone file: example. 3600 IN DNSKEY 257 3 ...";
-    let complaint = |what: String| Complaint::new(format!("the trust anchor {shown} {what}"), help);
-    let file = File::open(&path).map_err(|error| complaint(format!("can't be read: {error}")))?;
-    let mut text = String::new();
-    let length = file
-        .take(LONGEST_TRUST_ANCHOR + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| complaint(format!("can't be read: {error}")))?;
-    if length as u64 > LONGEST_TRUST_ANCHOR {
-        return Err(complaint(format!(
-            "is longer than {LONGEST_TRUST_ANCHOR} octets"
-        )));
-    }
-    Ok(Some(text))
 }
 
 /// What a section says of a home agent, and where that is named.

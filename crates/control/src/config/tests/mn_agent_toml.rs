@@ -269,17 +269,36 @@ fn signed_names_go_back_to_the_root_or_to_a_file() {
     assert!(config.policy.allows("any.example"));
     assert!(config.summary().contains("signed down from the root"));
     let anchor = |file: &str| trust(&format!("trust = \"dnssec\"\ntrust-anchor = \"{file}\""));
-    let (config, _) = anchor("KEY").unwrap();
+    let record = "example. 3600 IN DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=\n";
+    let written = |text: &str| {
+        let path = files.write("root.key", text, 0o644);
+        path.display().to_string()
+    };
+    let (config, _) = anchor(&written(record)).unwrap();
     assert!(matches!(
         config.policy,
-        Policy::Dnssec { anchor: Some(text) } if !text.is_empty()
+        Policy::Dnssec { anchor: Some(text) } if text == record
     ));
+    refused(
+        anchor(&written(&format!("; ours\n{record}rubbish\n"))),
+        (3, 16),
+        &[
+            "root.key, line 3: it does not begin with a name",
+            "IN DNSKEY 257 3 13",
+        ],
+    );
+    refused(
+        anchor(&written("; nothing\n")),
+        (3, 16),
+        &["root.key names no key"],
+    );
     refused(
         anchor("/nowhere/root.key"),
         (3, 16),
         &["/nowhere/root.key can't be read", "DNSKEY"],
     );
-    let (_, warnings) = trust("trust-anchor = \"KEY\"").unwrap();
+    let file = written(record);
+    let (_, warnings) = trust(&format!("trust-anchor = \"{file}\"")).unwrap();
     let warning = warnings.first().unwrap().as_warning();
     assert!(
         warning.contains("`trust-anchor` has no effect"),
