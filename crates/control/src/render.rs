@@ -2,6 +2,7 @@
 
 use crate::status::{
     BindingState, BindingStatus, ChaStatus, ChadStatus, Counters, MnAgentStatus, PoolStatus,
+    Reachability,
 };
 
 mod table;
@@ -159,7 +160,7 @@ fn chad_bindings(bindings: &[BindingStatus]) -> Rows {
         .map(|binding| {
             vec![
                 units::or_none(binding.choa.as_ref()),
-                state(binding.state).to_owned(),
+                known_state(binding),
                 care_of(binding),
                 binding.identity.clone(),
                 expiry(binding),
@@ -276,6 +277,16 @@ fn expiry(binding: &BindingStatus) -> String {
         || "never".to_owned(),
         |seconds| format!("in {}", period(seconds)),
     )
+}
+
+/// The state, and whether the mobile node has shown where it is.
+fn known_state(binding: &BindingStatus) -> String {
+    let state = state(binding.state);
+    match binding.reachability {
+        None => state.to_owned(),
+        Some(Reachability::Proven) => format!("{state}, proven"),
+        Some(Reachability::Unproven) => format!("{state}, unproven"),
+    }
 }
 
 fn state(state: BindingState) -> &'static str {

@@ -58,7 +58,9 @@ fn chad_status() -> ChadStatus {
 
 #[test]
 fn chad_on_a_wide_terminal() {
-    let shown = chad(&chad_status(), 140);
+    let mut status = chad_status();
+    status.bindings[0].reachability = Some(Reachability::Unproven);
+    let shown = chad(&status, 150);
     let expected = "\
 chad 0.1.0, up 2 h 13 min, userspace backend
 listening on 192.0.2.1, open mode
@@ -69,8 +71,8 @@ Pool
   10.128.0.0/30     1        1     0  exhausted
 
 Bindings: 1
-  CHoA        state   care-of address  identity                  expires  moves                in                out  carried
-  10.128.0.9  active  203.0.113.7      laptop@example.org  in 9 min 58 s      2  1.2 MB / 900 pkt  23.4 kB / 450 pkt  ipip userspace
+  CHoA        state             care-of address  identity                  expires  moves                in                out  carried
+  10.128.0.9  active, unproven  203.0.113.7      laptop@example.org  in 9 min 58 s      2  1.2 MB / 900 pkt  23.4 kB / 450 pkt  ipip userspace
 
 Counters
   requests accepted                    3
@@ -79,6 +81,9 @@ Dropped, by reason
   not a correspondent                 12
 ";
     assert_eq!(shown, expected, "\n{shown}");
+    status.bindings[0].reachability = Some(Reachability::Proven);
+    let shown = chad(&status, 150);
+    assert!(shown.contains("  active, proven  "), "\n{shown}");
 }
 
 #[test]
