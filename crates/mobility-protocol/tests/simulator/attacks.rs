@@ -109,9 +109,11 @@ impl World {
         self.agents.iter().map(|agent| agent.tunnels.len()).sum()
     }
 
-    /// What the attacker's site can have of all home agents.
+    /// What the attacker's site can have of all home agents: as much again after each restart, if what he
+    /// had was elsewhere then, or at rest.
     fn quota(&self) -> usize {
-        QUOTAS.site as usize * self.agents.len() * CROWD.families.len()
+        let lives: usize = self.agents.iter().map(|agent| agent.lives).sum();
+        QUOTAS.site as usize * lives * CROWD.families.len()
     }
 
     /// How often something happened at all home agents and laptops.

@@ -286,6 +286,8 @@ pub(crate) struct Agent {
     pub(crate) machine: Option<HomeAgent>,
     store: BTreeMap<(Owner, Family), StoredRecord>,
     pub(crate) tunnels: BTreeMap<HomeAddress, Tunnel>,
+    /// How often it started with what its store holds now.
+    pub(crate) lives: usize,
 }
 
 impl Agent {
@@ -333,6 +335,7 @@ impl Agent {
             machine: None,
             store: BTreeMap::new(),
             tunnels: BTreeMap::new(),
+            lives: 0,
         }
     }
 
@@ -344,6 +347,7 @@ impl Agent {
             legacy: false,
         };
         self.store.clear();
+        self.lives = 0;
     }
 
     /// An address of the pool of the agent with this index.
@@ -374,6 +378,7 @@ impl Agent {
             .expect("a sane configuration");
         machine.restore(self.store.values().cloned(), now);
         self.machine = Some(machine);
+        self.lives += 1;
     }
 
     /// chad dies, and its data path with it.
