@@ -1,11 +1,6 @@
 //! Names that give one address: it is reached through an agent only as long as all of them have it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 #[expect(
     dead_code,
@@ -19,14 +14,10 @@ mod fake;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use fake::{A, AAAA, Client, Fake, SERVER_FAILURE, Zone, counter, query};
-use name_relay::{Contradiction, Discovery, Mode, Policy, Relay, RelayConfig, Report};
-use tokio::sync::mpsc;
-
-const LONG: Duration = Duration::from_secs(4);
-const MS: Duration = Duration::from_millis(1);
+use fake::bench::{Bench, LONG, MS, discovery};
+use fake::{A, AAAA, Fake, SERVER_FAILURE, Zone, query};
+use name_relay::Policy;
 
 /// A bank, and two agents, in one family.
 #[derive(Clone, Copy)]
@@ -63,80 +54,31 @@ impl Cast {
     }
 }
 
-/// The relay, and what it tells the mobile node.
-struct Bench {
-    relay: Relay,
-    reports: mpsc::Receiver<Report>,
-    client: Client,
-    _server: Fake,
+async fn begin(zone: Zone) -> Bench {
+    begin_with(zone, Policy::any()).await
 }
 
-impl Bench {
-    async fn new(zone: Zone) -> Self {
-        Self::with(zone, Policy::any()).await
-    }
+async fn begin_with(zone: Zone, allow: Policy) -> Bench {
+    let server = Fake::start(zone.handler()).await;
+    Bench::new(server, |config| config.allow = allow).await
+}
 
-    async fn with(zone: Zone, allow: Policy) -> Self {
-        let server = Fake::start(zone.handler()).await;
-        let (sender, reports) = mpsc::channel(4);
-        let config = RelayConfig {
-            mode: Mode::Manual,
-            listen: "127.0.0.1:0".parse().unwrap(),
-            upstream: vec![server.address],
-            hold: LONG,
-            allow,
-            ..RelayConfig::default()
-        };
-        let relay = Relay::start(config, sender).unwrap();
-        Self {
-            client: Client::of(relay.local_addr()).await,
-            relay,
-            reports,
-            _server: server,
-        }
-    }
-
-    async fn report(&mut self) -> Report {
-        let report = tokio::time::timeout(LONG, self.reports.recv()).await;
-        report.expect("a report").expect("the relay runs")
-    }
-
-    async fn discovery(&mut self) -> Discovery {
-        match self.report().await {
-            Report::Discovery(discovery) => discovery,
-            Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
-        }
-    }
-
-    async fn contradiction(&mut self) -> Contradiction {
-        match self.report().await {
-            Report::Contradiction(contradiction) => contradiction,
-            Report::Discovery(discovery) => panic!("{discovery:?}"),
-        }
-    }
-
-    /// An application asks for a name with an agent, and the mobile node wants
-    /// to bind. Gives what may be captured.
-    async fn visit(&mut self, cast: Cast, name: &str) -> Vec<IpAddr> {
-        self.client.send(&cast.question(name)).await;
-        let found = self.discovery().await;
-        assert_eq!(found.name, name);
-        let captured = self.relay.capture(found.agents[0], &found.correspondents);
-        found.ready.send(()).unwrap();
-        self.client.receive().await;
-        captured
-    }
-
-    fn counter(&self, name: &str) -> u64 {
-        counter(&self.relay.counters(), name)
-    }
+/// An application asks for a name with an agent, and the mobile node wants
+/// to bind. Gives what may be captured.
+async fn visit(bench: &mut Bench, cast: Cast, name: &str) -> Vec<IpAddr> {
+    let found = bench.visit(&cast.question(name)).await;
+    assert_eq!(found.name, name);
+    let captured = bench.relay.capture(found.agents[0], &found.correspondents);
+    found.ready.send(()).unwrap();
+    bench.client.receive().await;
+    captured
 }
 
 #[tokio::test]
 async fn a_name_without_the_agent_that_comes_later_takes_the_address_back_before_it_is_answered() {
     for cast in CASTS {
-        let mut bench = Bench::new(cast.zone()).await;
-        assert_eq!(bench.visit(cast, "evil.example").await, [cast.bank]);
+        let mut bench = begin(cast.zone()).await;
+        assert_eq!(visit(&mut bench, cast, "evil.example").await, [cast.bank]);
         let asked = cast.question("bank.example");
         bench.client.send(&asked).await;
         let found = bench.contradiction().await;
@@ -149,7 +91,7 @@ async fn a_name_without_the_agent_that_comes_later_takes_the_address_back_before
         assert_eq!(bench.counter("captures_withdrawn"), 1);
 
         // And the other one does not get it again.
-        assert!(bench.visit(cast, "evil.example").await.is_empty());
+        assert!(visit(&mut bench, cast, "evil.example").await.is_empty());
         assert_eq!(bench.counter("drop_contradicted"), 1);
     }
 }
@@ -157,11 +99,11 @@ async fn a_name_without_the_agent_that_comes_later_takes_the_address_back_before
 #[tokio::test]
 async fn a_name_without_the_agent_that_came_first_keeps_the_address() {
     for cast in CASTS {
-        let mut bench = Bench::new(cast.zone()).await;
+        let mut bench = begin(cast.zone()).await;
         bench.client.ask(&cast.question("bank.example")).await;
-        assert!(bench.visit(cast, "evil.example").await.is_empty());
+        assert!(visit(&mut bench, cast, "evil.example").await.is_empty());
         // Another name of the attacker's changes nothing, nor does asking.
-        assert!(bench.visit(cast, "evil.example").await.is_empty());
+        assert!(visit(&mut bench, cast, "evil.example").await.is_empty());
         bench.client.ask(&cast.question("bank.example")).await;
         assert_eq!(bench.counter("drop_contradicted"), 2);
         assert!(bench.reports.try_recv().is_err());
@@ -176,14 +118,14 @@ async fn of_two_agents_for_one_address_neither_has_it() {
             ["evil.example", "bank.example"],
             ["bank.example", "evil.example"],
         ] {
-            let mut bench = Bench::new(zone()).await;
-            assert_eq!(bench.visit(cast, first).await, [cast.bank]);
+            let mut bench = begin(zone()).await;
+            assert_eq!(visit(&mut bench, cast, first).await, [cast.bank]);
             bench.client.send(&cast.question(second)).await;
             let found = bench.contradiction().await;
             assert_eq!(found.captured[0].0, cast.bank);
             bench.relay.set_captured(BTreeMap::new());
             found.withdrawn.send(()).unwrap();
-            let found = bench.discovery().await;
+            let found = discovery(&mut bench.reports).await;
             assert_eq!(found.name, second);
             let captured = bench.relay.capture(found.agents[0], &found.correspondents);
             assert!(captured.is_empty());
@@ -195,10 +137,10 @@ async fn of_two_agents_for_one_address_neither_has_it() {
 async fn an_answer_counts_when_its_binding_is_gone() {
     for cast in CASTS {
         let zone = cast.zone().with("cha.bank.example", cast.other);
-        let mut bench = Bench::new(zone).await;
-        assert_eq!(bench.visit(cast, "bank.example").await, [cast.bank]);
+        let mut bench = begin(zone).await;
+        assert_eq!(visit(&mut bench, cast, "bank.example").await, [cast.bank]);
         bench.relay.set_captured(BTreeMap::new());
-        assert!(bench.visit(cast, "evil.example").await.is_empty());
+        assert!(visit(&mut bench, cast, "evil.example").await.is_empty());
     }
 }
 
@@ -209,10 +151,13 @@ async fn names_that_share_address_and_agent_do_not_disturb_each_other() {
             .zone()
             .slow("cha.www.evil.example", cast.agent, 200 * MS)
             .with("www.evil.example", cast.bank);
-        let mut bench = Bench::new(zone).await;
-        assert_eq!(bench.visit(cast, "evil.example").await, [cast.bank]);
+        let mut bench = begin(zone).await;
+        assert_eq!(visit(&mut bench, cast, "evil.example").await, [cast.bank]);
         // This one is waited for longer than usual rather than distrusted.
-        assert_eq!(bench.visit(cast, "www.evil.example").await, [cast.bank]);
+        assert_eq!(
+            visit(&mut bench, cast, "www.evil.example").await,
+            [cast.bank]
+        );
         assert_eq!(bench.counter("captures_withdrawn"), 0);
     }
 }
@@ -223,9 +168,12 @@ async fn names_that_may_not_lead_to_an_agent_count_too() {
         let zone = cast.zone().with("printer.local", cast.bank);
         for name in ["bank.example", "printer.local"] {
             let allow = Policy::allow_list(["evil.example"]);
-            let mut bench = Bench::with(zone.clone(), allow).await;
+            let mut bench = begin_with(zone.clone(), allow).await;
             bench.client.ask(&cast.question(name)).await;
-            assert!(bench.visit(cast, "evil.example").await.is_empty(), "{name}");
+            assert!(
+                visit(&mut bench, cast, "evil.example").await.is_empty(),
+                "{name}"
+            );
         }
     }
 }
@@ -233,8 +181,8 @@ async fn names_that_may_not_lead_to_an_agent_count_too() {
 #[tokio::test]
 async fn an_answer_is_withheld_while_nobody_says_that_it_is_safe() {
     let cast = CASTS[0];
-    let mut bench = Bench::new(cast.zone()).await;
-    assert_eq!(bench.visit(cast, "evil.example").await, [cast.bank]);
+    let mut bench = begin(cast.zone()).await;
+    assert_eq!(visit(&mut bench, cast, "evil.example").await, [cast.bank]);
     let asked = cast.question("bank.example");
     bench.client.send(&asked).await;
     drop(bench.contradiction().await);
@@ -251,8 +199,8 @@ async fn a_name_of_which_nothing_can_be_learnt_counts_as_one_without() {
         ..fake::Entry::default()
     };
     let zone = cast.zone().entry("cha.bank.example", silent);
-    let mut bench = Bench::new(zone).await;
-    assert_eq!(bench.visit(cast, "evil.example").await, [cast.bank]);
+    let mut bench = begin(zone).await;
+    assert_eq!(visit(&mut bench, cast, "evil.example").await, [cast.bank]);
     bench.client.send(&cast.question("bank.example")).await;
     let found = bench.contradiction().await;
     found.withdrawn.send(()).unwrap();

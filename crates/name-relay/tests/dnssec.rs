@@ -1,12 +1,7 @@
 //! With a trust anchor only signed answers lead to an agent. The signed zones are made here, and
 //! what a liar would make of them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 #[expect(
     dead_code,
@@ -19,19 +14,17 @@
 mod fake;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use fake::{A, AAAA, Client, Fake, TXT, counter, query};
-use name_relay::{DiscoverError, Discovery, Mode, Relay, RelayConfig, Report};
+use fake::bench::{Bench, LONG};
+use fake::{A, AAAA, Fake, TXT, query};
+use name_relay::{DiscoverError, Discovery};
 use signed_zone::{Question, Zone};
-use tokio::sync::mpsc;
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const AGENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 const LIAR: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66));
 const SERVER6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 const AGENT6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7));
-const LONG: Duration = Duration::from_secs(4);
 
 fn zone() -> Zone {
     Zone::new("example.")
@@ -41,66 +34,41 @@ fn zone() -> Zone {
         .with("cha.server.example.", AGENT6)
 }
 
-struct Bench {
-    relay: Relay,
-    reports: mpsc::Receiver<Report>,
-    client: Client,
-    server: Fake,
+/// A relay that believes in the keys of `trusted`, at a name server that
+/// answers so.
+async fn begin(
+    trusted: &Zone,
+    answer: impl Fn(&Question) -> Vec<u8> + Send + Sync + 'static,
+) -> Bench {
+    let server =
+        Fake::start(move |request| vec![answer(&Question::parse(&request.bytes)).into()]).await;
+    let anchor = trusted.anchor().parse().unwrap();
+    Bench::new(server, |config| {
+        config.lookup_window = LONG;
+        config.validate = Some(anchor);
+    })
+    .await
 }
 
-impl Bench {
-    /// A relay that believes in the keys of `trusted`, at a name server that
-    /// answers so.
-    async fn new(
-        trusted: &Zone,
-        answer: impl Fn(&Question) -> Vec<u8> + Send + Sync + 'static,
-    ) -> Self {
-        let server =
-            Fake::start(move |request| vec![answer(&Question::parse(&request.bytes)).into()]).await;
-        let (sender, reports) = mpsc::channel(4);
-        let config = RelayConfig {
-            mode: Mode::Manual,
-            listen: "127.0.0.1:0".parse().unwrap(),
-            upstream: vec![server.address],
-            hold: LONG,
-            lookup_window: LONG,
-            validate: Some(trusted.anchor().parse().unwrap()),
-            ..RelayConfig::default()
-        };
-        let relay = Relay::start(config, sender).unwrap();
-        Self {
-            client: Client::of(relay.local_addr()).await,
-            relay,
-            reports,
-            server,
-        }
-    }
+async fn visit(bench: &mut Bench, kind: u16) -> Discovery {
+    bench.visit(&query(7, "server.example", kind)).await
+}
 
-    async fn visit(&mut self, kind: u16) -> Discovery {
-        self.client.send(&query(7, "server.example", kind)).await;
-        let report = tokio::time::timeout(LONG, self.reports.recv()).await;
-        match report.expect("a report").expect("the relay runs") {
-            Report::Discovery(discovery) => discovery,
-            Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
-        }
-    }
-
-    /// Nobody is led to an agent, and the application gets its answer.
-    async fn leads_nowhere(&mut self, why: &str) {
-        let answer = self.client.ask(&query(7, "server.example", A)).await;
-        assert!(answer.len() > 40, "{why}: {answer:?}");
-        assert!(self.reports.try_recv().is_err(), "{why}");
-        let found = self.relay.discover("server.example").await;
-        assert!(found.is_err(), "{why}: {found:?}");
-    }
+/// Nobody is led to an agent, and the application gets its answer.
+async fn leads_nowhere(bench: &mut Bench, why: &str) {
+    let answer = bench.client.ask(&query(7, "server.example", A)).await;
+    assert!(answer.len() > 40, "{why}: {answer:?}");
+    assert!(bench.reports.try_recv().is_err(), "{why}");
+    let found = bench.relay.discover("server.example").await;
+    assert!(found.is_err(), "{why}: {found:?}");
 }
 
 #[tokio::test]
 async fn signed_answers_lead_to_an_agent_in_both_families() {
     let zone = zone();
-    let mut bench = Bench::new(&zone.clone(), move |question| zone.answer(question)).await;
+    let mut bench = begin(&zone.clone(), move |question| zone.answer(question)).await;
     for (kind, server, agent) in [(A, SERVER, AGENT), (AAAA, SERVER6, AGENT6)] {
-        let found = bench.visit(kind).await;
+        let found = visit(&mut bench, kind).await;
         assert_eq!(
             (found.correspondents, found.agents),
             (vec![server], vec![agent])
@@ -110,14 +78,14 @@ async fn signed_answers_lead_to_an_agent_in_both_families() {
     }
     let found = bench.relay.discover("server.example").await.unwrap();
     assert_eq!(found.len(), 2);
-    assert_eq!(counter(&bench.relay.counters(), "drop_insecure"), 0);
+    assert_eq!(bench.counter("drop_insecure"), 0);
 }
 
 #[tokio::test]
 async fn what_the_application_gets_is_what_came() {
     let zone = zone();
-    let mut bench = Bench::new(&zone.clone(), move |question| zone.answer(question)).await;
-    let found = bench.visit(A).await;
+    let mut bench = begin(&zone.clone(), move |question| zone.answer(question)).await;
+    let found = visit(&mut bench, A).await;
     found.ready.send(()).unwrap();
     let sent = query(7, "server.example", A);
     assert_eq!(
@@ -142,7 +110,7 @@ async fn what_the_application_gets_is_what_came() {
 #[tokio::test]
 async fn a_zone_without_an_agent_says_so_by_signature() {
     let zone = Zone::new("example.").with("server.example.", SERVER);
-    let bench = Bench::new(&zone.clone(), move |question| zone.answer(question)).await;
+    let bench = begin(&zone.clone(), move |question| zone.answer(question)).await;
     for _ in 0..2 {
         bench.client.ask(&query(7, "server.example", A)).await;
     }
@@ -165,14 +133,14 @@ async fn answers_signed_with_another_key_or_not_at_all_lead_nowhere() {
     for about in ["cha.server.example.", "server.example."] {
         for forged in [forged.clone(), forged.clone().unsigned()] {
             let zone = zone();
-            let mut bench = Bench::new(&zone.clone(), move |question| {
+            let mut bench = begin(&zone.clone(), move |question| {
                 match question.is_about(about) {
                     true => forged.answer(question),
                     false => zone.answer(question),
                 }
             })
             .await;
-            bench.leads_nowhere(about).await;
+            leads_nowhere(&mut bench, about).await;
         }
     }
 }
@@ -184,40 +152,40 @@ async fn a_zone_that_need_not_be_signed_leads_nowhere() {
         .with("cha.server.example.", AGENT)
         .unsigned();
     let zone = Zone::new("example.").delegate("server.example.");
-    let mut bench = Bench::new(&zone.clone(), move |question| {
+    let mut bench = begin(&zone.clone(), move |question| {
         match [A, AAAA].contains(&question.kind()) {
             true => below.answer(question),
             false => zone.answer(question),
         }
     })
     .await;
-    bench.leads_nowhere("an unsigned zone").await;
+    leads_nowhere(&mut bench, "an unsigned zone").await;
     assert_eq!(
         bench.relay.discover("server.example").await,
         Err(DiscoverError::Insecure("server.example".into()))
     );
-    assert!(counter(&bench.relay.counters(), "drop_insecure") > 0);
+    assert!(bench.counter("drop_insecure") > 0);
 }
 
 #[tokio::test]
 async fn a_zone_outside_the_anchor_leads_nowhere() {
     let zone = zone();
     let other = Zone::new("org.");
-    let mut bench = Bench::new(&other, move |question| zone.answer(question)).await;
-    bench.leads_nowhere("no chain to the anchor").await;
+    let mut bench = begin(&other, move |question| zone.answer(question)).await;
+    leads_nowhere(&mut bench, "no chain to the anchor").await;
 }
 
 #[tokio::test]
 async fn a_signed_record_of_another_name_is_not_the_agents() {
     let zone = zone().with("evil.example.", LIAR);
-    let mut bench = Bench::new(&zone.clone(), move |question| {
+    let mut bench = begin(&zone.clone(), move |question| {
         match question.is_about("cha.server.example.") {
             true => zone.answer_with(question, "evil.example."),
             false => zone.answer(question),
         }
     })
     .await;
-    assert_eq!(bench.visit(A).await.agents, [AGENT]);
+    assert_eq!(visit(&mut bench, A).await.agents, [AGENT]);
 }
 
 #[tokio::test]
@@ -227,14 +195,14 @@ async fn only_signed_addresses_are_reached_through_the_agent() {
         .with("server.example.", SERVER)
         .with("server.example.", LIAR);
     // Who asks without wanting signatures is the application.
-    let mut bench = Bench::new(&zone.clone(), move |question| {
+    let mut bench = begin(&zone.clone(), move |question| {
         match question.wants_signatures() {
             true => zone.answer(question),
             false => forged.answer(question),
         }
     })
     .await;
-    let found = bench.visit(A).await;
+    let found = visit(&mut bench, A).await;
     assert_eq!(found.correspondents, [SERVER]);
     found.ready.send(()).unwrap();
     let sent = query(7, "server.example", A);
@@ -246,7 +214,7 @@ async fn only_signed_addresses_are_reached_through_the_agent() {
 async fn an_answer_with_none_of_the_signed_addresses_leads_nowhere() {
     let zone = zone();
     let forged = Zone::new("example.").with("server.example.", LIAR);
-    let mut bench = Bench::new(&zone.clone(), move |question| {
+    let mut bench = begin(&zone.clone(), move |question| {
         match question.wants_signatures() {
             true => zone.answer(question),
             false => forged.answer(question),
@@ -255,7 +223,7 @@ async fn an_answer_with_none_of_the_signed_addresses_leads_nowhere() {
     .await;
     bench.client.ask(&query(7, "server.example", A)).await;
     assert!(bench.reports.try_recv().is_err());
-    assert_eq!(counter(&bench.relay.counters(), "drop_insecure"), 1);
+    assert_eq!(bench.counter("drop_insecure"), 1);
 }
 
 #[tokio::test]
@@ -267,19 +235,19 @@ async fn an_alias_counts_only_if_it_is_signed() {
             .alias("cha.server.example.", "agents.example.")
     };
     let honest = zone();
-    let mut bench = Bench::new(&honest.clone(), move |question| honest.answer(question)).await;
-    assert_eq!(bench.visit(A).await.agents, [AGENT]);
+    let mut bench = begin(&honest.clone(), move |question| honest.answer(question)).await;
+    assert_eq!(visit(&mut bench, A).await.agents, [AGENT]);
 
     // The address at its end is signed, the alias is a lie.
     let (zone, forged) = (zone(), zone().unsigned());
-    let mut bench = Bench::new(&zone.clone(), move |question| {
+    let mut bench = begin(&zone.clone(), move |question| {
         match question.is_about("cha.server.example.") {
             true => forged.answer_then(question, &zone),
             false => zone.answer(question),
         }
     })
     .await;
-    bench.leads_nowhere("an unsigned alias").await;
+    leads_nowhere(&mut bench, "an unsigned alias").await;
 }
 
 #[tokio::test]
@@ -287,16 +255,16 @@ async fn a_key_counts_only_if_it_is_signed() {
     let text = format!("v=cha1; x25519={}", "09".repeat(32));
     let zone = || zone().text("cha.server.example.", &text);
     let honest = zone();
-    let mut bench = Bench::new(&honest.clone(), move |question| honest.answer(question)).await;
-    assert_eq!(bench.visit(A).await.key, Some([9; 32]));
+    let mut bench = begin(&honest.clone(), move |question| honest.answer(question)).await;
+    assert_eq!(visit(&mut bench, A).await.key, Some([9; 32]));
 
     let (zone, forged) = (zone(), zone().unsigned());
-    let mut bench = Bench::new(&zone.clone(), move |question| {
+    let mut bench = begin(&zone.clone(), move |question| {
         match question.kind() == TXT {
             true => forged.answer(question),
             false => zone.answer(question),
         }
     })
     .await;
-    assert_eq!(bench.visit(A).await.key, None);
+    assert_eq!(visit(&mut bench, A).await.key, None);
 }

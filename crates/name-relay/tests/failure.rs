@@ -13,26 +13,16 @@
 mod fake;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use fake::bench::{MS, config};
 use fake::{A, Client, Fake, NO_SUCH_NAME, SERVER_FAILURE, Zone, counter, query};
 use name_relay::{Error, Mode, Relay, RelayConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 
-const MS: Duration = Duration::from_millis(1);
-
-fn config(upstream: Vec<SocketAddr>) -> RelayConfig {
-    RelayConfig {
-        mode: Mode::Manual,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        upstream,
-        ..RelayConfig::default()
-    }
-}
-
-fn start(upstream: Vec<SocketAddr>) -> Relay {
+fn start(upstream: &[SocketAddr]) -> Relay {
     Relay::start(config(upstream), mpsc::channel(1).0).unwrap()
 }
 
@@ -43,7 +33,7 @@ fn zone() -> Zone {
 #[tokio::test]
 async fn only_when_all_name_servers_have_failed_for_long_the_answer_is_servfail() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let relay = start(vec![silent.local_addr().unwrap()]);
+    let relay = start(&[silent.local_addr().unwrap()]);
     let client = Client::of(relay.local_addr()).await;
     let sent = query(0x7788, "server.example", A);
     let began = Instant::now();
@@ -59,7 +49,7 @@ async fn a_name_server_that_returns_answers_what_was_asked_meanwhile() {
     let server = Fake::start(zone().handler()).await;
     let address = server.address;
     server.stop().await;
-    let relay = start(vec![address]);
+    let relay = start(&[address]);
     let client = Client::of(relay.local_addr()).await;
     client.send(&query(1, "server.example", A)).await;
     assert_eq!(client.receive_within(300 * MS).await, None);
@@ -76,7 +66,7 @@ async fn a_name_server_that_returns_answers_what_was_asked_meanwhile() {
 async fn the_next_name_server_is_asked_and_then_preferred() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let server = Fake::start(zone().handler()).await;
-    let relay = start(vec![silent.local_addr().unwrap(), server.address]);
+    let relay = start(&[silent.local_addr().unwrap(), server.address]);
     let client = Client::of(relay.local_addr()).await;
     let began = Instant::now();
     client.ask(&query(1, "server.example", 16)).await;
@@ -92,11 +82,11 @@ async fn an_unwilling_name_server_is_passed_over_but_never_overruled_by_inventio
     let server = Fake::start(zone().handler()).await;
     let sent = query(1, "nowhere.example", A);
 
-    let relay = start(vec![unwilling.address, server.address]);
+    let relay = start(&[unwilling.address, server.address]);
     let received = Client::of(relay.local_addr()).await.ask(&sent).await;
     assert_eq!(received[3] & 0xf, NO_SUCH_NAME);
 
-    let relay = start(vec![unwilling.address]);
+    let relay = start(&[unwilling.address]);
     let began = Instant::now();
     let received = Client::of(relay.local_addr()).await.ask(&sent).await;
     assert_eq!(received, fake::response(&sent, 5), "as it came");
@@ -109,7 +99,7 @@ async fn a_closed_port_is_no_reason_to_wait() {
     let address = gone.address;
     gone.stop().await;
     let server = Fake::start(zone().handler()).await;
-    let relay = start(vec![address, server.address]);
+    let relay = start(&[address, server.address]);
     let began = Instant::now();
     Client::of(relay.local_addr())
         .await
@@ -134,24 +124,24 @@ async fn configurations_that_cannot_work_are_refused() {
     let refused = start(RelayConfig {
         mode: Mode::ResolvConf,
         listen: "127.0.0.1:5353".parse().unwrap(),
-        ..config(vec![])
+        ..config(&[])
     });
     assert!(matches!(refused, Err(Error::ListenPort(_))), "{refused:?}");
     let refused = start(RelayConfig {
         listen: "0.0.0.0:5300".parse().unwrap(),
-        ..config(vec![])
+        ..config(&[])
     });
     assert!(matches!(refused, Err(Error::ListenUnspecified(_))));
     let itself: SocketAddr = "127.0.0.1:5300".parse().unwrap();
     let refused = start(RelayConfig {
         listen: itself,
-        ..config(vec![itself])
+        ..config(&[itself])
     });
     assert!(matches!(refused, Err(Error::UpstreamIsRelay(_))));
-    let running = start(config(vec![itself])).unwrap();
+    let running = start(config(&[itself])).unwrap();
     let refused = start(RelayConfig {
         listen: running.local_addr(),
-        ..config(vec![itself])
+        ..config(&[itself])
     });
     assert!(matches!(refused, Err(Error::Listen { .. })));
 }

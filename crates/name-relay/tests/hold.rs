@@ -1,12 +1,5 @@
 //! With an agent the answer waits for the binding; without, for nothing.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
-
 #[expect(
     dead_code,
     unreachable_pub,
@@ -17,49 +10,21 @@
 )]
 mod fake;
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
+use std::time::Instant;
 
+use fake::bench::{LONG, MS, config, discovery, start};
 use fake::{A, Client, Entry, Fake, Zone, counter, query};
-use name_relay::{DiscoverError, Discovery, Found, Mode, Policy, Relay, RelayConfig, Report};
+use name_relay::{DiscoverError, Found, Policy, Relay, RelayConfig};
 use tokio::sync::mpsc;
 
 const SERVER: [u8; 4] = [192, 0, 2, 1];
 const AGENT: [u8; 4] = [198, 51, 100, 7];
-/// Far beyond any delay that a busy machine adds.
-const LONG: Duration = Duration::from_secs(4);
-const MS: Duration = Duration::from_millis(1);
-
-fn config(upstream: SocketAddr, hold: Duration) -> RelayConfig {
-    RelayConfig {
-        mode: Mode::Manual,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        upstream: vec![upstream],
-        hold,
-        ..RelayConfig::default()
-    }
-}
-
-fn start(upstream: SocketAddr, hold: Duration) -> (Relay, mpsc::Receiver<Report>) {
-    let (sender, receiver) = mpsc::channel(4);
-    (
-        Relay::start(config(upstream, hold), sender).unwrap(),
-        receiver,
-    )
-}
 
 fn with_agent() -> Zone {
     Zone::new()
         .with("server.example", SERVER)
         .with("cha.server.example", AGENT)
-}
-
-async fn discovery(receiver: &mut mpsc::Receiver<Report>) -> Discovery {
-    let report = tokio::time::timeout(LONG, receiver.recv()).await;
-    match report.expect("a report").expect("the relay runs") {
-        Report::Discovery(discovery) => discovery,
-        Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
-    }
 }
 
 #[tokio::test]
@@ -214,7 +179,8 @@ async fn excluded_and_forbidden_names_are_never_probed() {
     let relay = Relay::start(
         RelayConfig {
             allow: Policy::allow_list(["allowed.example", "local", "arpa"]),
-            ..config(server.address, LONG)
+            hold: LONG,
+            ..config(&[server.address])
         },
         sender,
     )
@@ -317,7 +283,11 @@ async fn a_full_queue_lets_the_answer_go() {
         .with("cha.other.example", AGENT);
     let server = Fake::start(zone.handler()).await;
     let (sender, _full) = mpsc::channel(1);
-    let relay = Relay::start(config(server.address, LONG), sender).unwrap();
+    let config = RelayConfig {
+        hold: LONG,
+        ..config(&[server.address])
+    };
+    let relay = Relay::start(config, sender).unwrap();
     let client = Client::of(relay.local_addr()).await;
     client.send(&query(1, "server.example", A)).await;
     let held = async {

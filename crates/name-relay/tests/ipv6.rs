@@ -1,12 +1,7 @@
 //! IPv6 as IPv4: each family is asked, discovered and held by itself, over
 //! name servers and listening addresses of either.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 #[expect(
     dead_code,
@@ -20,10 +15,11 @@ mod fake;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use fake::bench::{LONG, MS, config, discovery, start};
 use fake::{A, AAAA, Client, Entry, Fake, Zone, counter, framed, query};
-use name_relay::{DiscoverError, Discovery, Found, Mode, Relay, RelayConfig, Report};
+use name_relay::{DiscoverError, Found, Relay, RelayConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -33,21 +29,6 @@ const AGENT: [u8; 4] = [198, 51, 100, 7];
 const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 7);
 const OTHER_AGENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xb, 0, 0, 0, 0, 7);
-/// Far beyond any delay that a busy machine adds.
-const LONG: Duration = Duration::from_secs(4);
-const MS: Duration = Duration::from_millis(1);
-
-fn start(upstream: SocketAddr) -> (Relay, mpsc::Receiver<Report>) {
-    let (sender, receiver) = mpsc::channel(4);
-    let config = RelayConfig {
-        mode: Mode::Manual,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        upstream: vec![upstream],
-        hold: LONG,
-        ..RelayConfig::default()
-    };
-    (Relay::start(config, sender).unwrap(), receiver)
-}
 
 /// A server and its agent in both families.
 fn dual() -> Zone {
@@ -58,18 +39,10 @@ fn dual() -> Zone {
         .with("cha.server.example", AGENT6)
 }
 
-async fn discovery(receiver: &mut mpsc::Receiver<Report>) -> Discovery {
-    let report = tokio::time::timeout(LONG, receiver.recv()).await;
-    match report.expect("a report").expect("the relay runs") {
-        Report::Discovery(discovery) => discovery,
-        Report::Contradiction(contradiction) => panic!("{contradiction:?}"),
-    }
-}
-
 #[tokio::test]
 async fn both_questions_of_one_socket_are_held_each_by_itself() {
     let server = Fake::start(dual().handler()).await;
-    let (relay, mut discoveries) = start(server.address);
+    let (relay, mut discoveries) = start(server.address, LONG);
     // As getaddrinfo does: one socket, both questions at once.
     let client = Client::of(relay.local_addr()).await;
     client.send(&query(1, "server.example", A)).await;
@@ -110,7 +83,7 @@ async fn a_family_without_an_agent_does_not_wait_for_the_other() {
             .handler(),
     )
     .await;
-    let (relay, mut discoveries) = start(server.address);
+    let (relay, mut discoveries) = start(server.address, LONG);
     let client = Client::of(relay.local_addr()).await;
     let began = Instant::now();
     client.send(&query(2, "server.example", AAAA)).await;
@@ -136,7 +109,7 @@ async fn an_open_lookup_in_one_family_delays_it_by_the_window_alone() {
         _ => vec![fake::negative(&request.bytes, 60).into()],
     })
     .await;
-    let (relay, _discoveries) = start(server.address);
+    let (relay, _discoveries) = start(server.address, LONG);
     let client = Client::of(relay.local_addr()).await;
     let began = Instant::now();
     client.ask(&query(1, "server.example", A)).await;
@@ -154,7 +127,7 @@ async fn an_answer_without_ipv6_addresses_is_not_held() {
             .handler(),
     )
     .await;
-    let (relay, mut discoveries) = start(server.address);
+    let (relay, mut discoveries) = start(server.address, LONG);
     let client = Client::of(relay.local_addr()).await;
     let sent = query(2, "server.example", AAAA);
     assert_eq!(client.ask(&sent).await, fake::answer(&sent, 60, &[]));
@@ -173,7 +146,7 @@ async fn a_wildcard_of_one_family_hides_no_agent_of_the_other() {
         ..dual().with("cha.server.example", SERVER6)
     };
     let server = Fake::start(zone.handler()).await;
-    let (relay, _discoveries) = start(server.address);
+    let (relay, _discoveries) = start(server.address, LONG);
     assert_eq!(
         relay.discover("server.example").await,
         Ok(vec![Found {
@@ -196,7 +169,7 @@ async fn discover_asks_both_families() {
         .with("crossed.example", SERVER)
         .with("cha.crossed.example", AGENT6);
     let server = Fake::start(zone.handler()).await;
-    let (relay, _discoveries) = start(server.address);
+    let (relay, _discoveries) = start(server.address, LONG);
     let ipv4 = Found {
         correspondents: vec![SERVER.into()],
         agents: vec![AGENT.into()],
@@ -228,11 +201,9 @@ async fn name_servers_and_the_relay_may_have_ipv6_addresses() {
     let server = Fake::start_on(Ipv6Addr::LOCALHOST.into(), dual().handler()).await;
     let (sender, mut discoveries) = mpsc::channel(4);
     let config = RelayConfig {
-        mode: Mode::Manual,
         listen: "[::1]:0".parse().unwrap(),
-        upstream: vec![server.address],
         hold: LONG,
-        ..RelayConfig::default()
+        ..config(&[server.address])
     };
     let relay = Relay::start(config, sender).unwrap();
     let client = Client::of(relay.local_addr()).await;

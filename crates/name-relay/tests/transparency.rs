@@ -16,21 +16,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fake::bench::config;
 use fake::{A, Client, Fake, Reply, Zone, counter, framed, query, with_id};
-use name_relay::{Mode, Relay, RelayConfig};
+use name_relay::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 fn relay(upstream: &[SocketAddr]) -> Relay {
-    let config = RelayConfig {
-        mode: Mode::Manual,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        upstream: upstream.to_vec(),
-        hold: Duration::from_millis(300),
-        ..RelayConfig::default()
-    };
-    Relay::start(config, mpsc::channel(1).0).unwrap()
+    Relay::start(config(upstream), mpsc::channel(1).0).unwrap()
 }
 
 /// An OPT record: payload size 1400, DO, a client cookie, an unknown option

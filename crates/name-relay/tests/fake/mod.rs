@@ -1,6 +1,8 @@
 //! A name server made by hand: it sends exactly the octets it is told to, and
 //! remembers exactly what it was asked.
 
+pub mod bench;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
