@@ -43,22 +43,13 @@ fn key(tags: &[&[u8]]) -> Result<AgentKey, Malformed> {
             continue;
         }
         let digits = parts.next().ok_or(Malformed)?;
-        if found.replace(octets(digits)?).is_some() {
+        let mut octets = AgentKey::default();
+        hex::decode_to_slice(digits, &mut octets).map_err(|_| Malformed)?;
+        if found.replace(octets).is_some() {
             return Err(Malformed);
         }
     }
     found.ok_or(Malformed)
-}
-
-fn octets(digits: &[u8]) -> Result<AgentKey, Malformed> {
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let octet = |[high, low]: &[u8; 2]| u8::try_from((digit(*high)? << 4) | digit(*low)?).ok();
-    let octets: Option<Vec<u8>> = pairs.iter().map(octet).collect();
-    octets
-        .filter(|_| rest.is_empty())
-        .and_then(|octets| octets.try_into().ok())
-        .ok_or(Malformed)
 }
 
 #[cfg(test)]
