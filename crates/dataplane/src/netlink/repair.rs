@@ -56,7 +56,7 @@ async fn keep<F>(mut losses: Losses, repair: impl Fn() -> F, restored: Arc<Atomi
 where
     F: Future<Output = Result<usize, Error>>,
 {
-    let mut allowance = Allowance::new(Instant::now());
+    let mut bucket = Bucket::new(Instant::now());
     while losses.lost().await.is_ok() {
         match repair().await {
             // It was our own removal.
@@ -72,7 +72,7 @@ where
                 tracing::warn!(%error, "removed addresses, routes or rules of ours could not be added again");
             }
         }
-        if let Some(next) = allowance.spend(Instant::now()) {
+        if let Some(next) = bucket.spend(Instant::now()) {
             tokio::time::sleep_until(next).await;
         }
     }
@@ -80,12 +80,12 @@ where
 
 /// A bucket of [`BURST`] tokens that gets one an [`INTERVAL`].
 #[derive(Debug)]
-struct Allowance {
+struct Bucket {
     tokens: u32,
     filled: Instant,
 }
 
-impl Allowance {
+impl Bucket {
     fn new(now: Instant) -> Self {
         Self {
             tokens: BURST,
@@ -114,22 +114,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_war_is_fought_once_an_interval() {
         let begin = Instant::now();
-        let mut allowance = Allowance::new(begin);
+        let mut bucket = Bucket::new(begin);
         let mut repairs = 0;
         while begin.elapsed() < INTERVAL * 10 {
             repairs += 1;
-            if let Some(next) = allowance.spend(Instant::now()) {
+            if let Some(next) = bucket.spend(Instant::now()) {
                 tokio::time::sleep_until(next).await;
             }
         }
         assert!((10..=10 + BURST).contains(&repairs), "{repairs}");
         tokio::time::sleep(INTERVAL * 10).await;
         for _ in 1..BURST {
-            assert_eq!(
-                allowance.spend(Instant::now()),
-                None,
-                "peace fills it again"
-            );
+            assert_eq!(bucket.spend(Instant::now()), None, "peace fills it again");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::checksum::{fold, put};
 use super::coalesce::{self, Delivery, Group, PSH};
 use super::counters::Counter;
 use super::device::VIRTIO_HEADER;
-use super::icmp::{self, Allowance, Complaint};
+use super::icmp::{self, Complaint, Complaints};
 use super::inspection::{self, Arrival, Refusal};
 use super::ip::{Ip, TCP, UDP};
 use super::offload::{Cut, Merged, VirtioHeader};
@@ -47,7 +47,7 @@ pub(super) struct Downlink {
     own: Own,
     /// When `own` was asked for, as the tunnels' states count time.
     asked: Option<u64>,
-    allowance: Allowance,
+    complaints: Complaints,
     identification: u16,
 }
 
@@ -62,7 +62,7 @@ impl Downlink {
             groups: Vec::with_capacity(BATCH),
             own: Own::new(&shared.local),
             asked: None,
-            allowance: Allowance::new(Instant::now()),
+            complaints: Complaints::new(Instant::now()),
             identification: 0,
             shared,
         }
@@ -123,7 +123,7 @@ impl Downlink {
             deliveries,
             own,
             asked,
-            allowance,
+            complaints,
             identification,
             ..
         } = self;
@@ -154,7 +154,7 @@ impl Downlink {
                         *identification = identification.wrapping_add(1).max(1);
                         complain(
                             shared,
-                            allowance,
+                            complaints,
                             &arrival,
                             &entry,
                             datagram,
@@ -325,7 +325,7 @@ fn finish(memory: &mut [u8], group: &Group, first: &Delivery) -> [u8; VIRTIO_HEA
 /// Tells a mobile node, through its tunnel, that a destination is not for it.
 fn complain(
     shared: &Shared,
-    allowance: &mut Allowance,
+    complaints: &mut Complaints,
     (ip, start): &(Ip, usize),
     entry: &Entry,
     datagram: &[u8],
@@ -337,7 +337,7 @@ fn complain(
     let Some(error) = error else {
         return;
     };
-    if !allowance.take(Instant::now()) {
+    if !complaints.take(Instant::now()) {
         shared.counters.count(Counter::IcmpWithheld);
         return;
     }

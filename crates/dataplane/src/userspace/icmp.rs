@@ -144,12 +144,12 @@ fn is_error(family: Family, kind: u8) -> bool {
 
 /// How many ICMP errors may still be sent (RFC 1812, section 4.3.2.8): a bucket that refills evenly.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(super) struct Complaints {
     left: f64,
     updated: Instant,
 }
 
-impl Allowance {
+impl Complaints {
     const PER_SECOND: f64 = 200.0;
     const BURST: f64 = 50.0;
 
@@ -267,9 +267,9 @@ mod tests {
     #[test]
     fn errors_are_rare() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        assert_eq!((0..1000).filter(|_| allowance.take(start)).count(), 50);
+        let mut complaints = Complaints::new(start);
+        assert_eq!((0..1000).filter(|_| complaints.take(start)).count(), 50);
         let later = start + Duration::from_millis(100);
-        assert_eq!((0..1000).filter(|_| allowance.take(later)).count(), 20);
+        assert_eq!((0..1000).filter(|_| complaints.take(later)).count(), 20);
     }
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::admission::{admit, cut};
 use super::counters::Counter;
 use super::device::VIRTIO_HEADER;
-use super::icmp::{self, Allowance, Complaint};
+use super::icmp::{self, Complaint, Complaints};
 use super::ip::Ip;
 use super::offload::{Cut, Piece, VirtioHeader};
 use super::socket::{self, SendHeaders, Way};
@@ -37,7 +37,7 @@ pub(super) struct Uplink {
     outbox: Vec<Parcel>,
     /// The tunnels of the outbox.
     entries: Vec<Arc<Entry>>,
-    allowance: Allowance,
+    complaints: Complaints,
     identification: u16,
 }
 
@@ -56,7 +56,7 @@ impl Uplink {
             headers: socket::send_headers(BATCH),
             outbox: Vec::with_capacity(2 * BATCH),
             entries: Vec::new(),
-            allowance: Allowance::new(Instant::now()),
+            complaints: Complaints::new(Instant::now()),
             identification: 0,
         }
     }
@@ -107,7 +107,7 @@ impl Uplink {
             memory,
             outbox,
             entries,
-            allowance,
+            complaints,
             ..
         } = self;
         let buffer = &mut memory[slot * STRIDE..slot * STRIDE + length.min(SLOT)];
@@ -141,7 +141,7 @@ impl Uplink {
             shared.counters.count(refusal.counter);
             tracing::trace!(?ip, reason = ?refusal.counter, "not tunnelled");
             if let (Some(complaint), Some(ip)) = (refusal.complaint, ip) {
-                complain(shared, allowance, complaint, &ip, &buffer[VIRTIO_HEADER..]);
+                complain(shared, complaints, complaint, &ip, &buffer[VIRTIO_HEADER..]);
             }
         }
     }
@@ -222,7 +222,7 @@ impl Uplink {
             memory,
             outbox,
             entries,
-            allowance,
+            complaints,
             identification,
             ..
         } = self;
@@ -255,7 +255,7 @@ impl Uplink {
             Err(refusal) => {
                 shared.counters.count(refusal.counter);
                 if let Some(complaint) = refusal.complaint {
-                    complain(shared, allowance, complaint, &ip, &packet);
+                    complain(shared, complaints, complaint, &ip, &packet);
                 }
             }
             Ok(()) => {
@@ -285,7 +285,7 @@ impl Uplink {
 /// Answers a packet that does not go. On a mobile node the packet is from this host: the answer comes
 /// out of the device, as if the packet's destination had sent it, because that is whom the routes
 /// expect there.
-fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ip, packet: &[u8]) {
+fn complain(shared: &Shared, complaints: &mut Complaints, what: Complaint, ip: &Ip, packet: &[u8]) {
     let from = match shared.role {
         Role::HomeAgent => shared.local.of(ip.family()),
         Role::MobileNode => Some(ip.destination),
@@ -295,7 +295,7 @@ fn complain(shared: &Shared, allowance: &mut Allowance, what: Complaint, ip: &Ip
     else {
         return;
     };
-    if !allowance.take(Instant::now()) {
+    if !complaints.take(Instant::now()) {
         shared.counters.count(Counter::IcmpWithheld);
         return;
     }
