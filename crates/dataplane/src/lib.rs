@@ -20,6 +20,7 @@ pub mod signalling;
 pub mod userspace;
 
 mod backend;
+mod named;
 mod privileges;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

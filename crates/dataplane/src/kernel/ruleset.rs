@@ -2,7 +2,6 @@
 //! of bindings: a packet's outer source gives it a mark (`care_of4`, `care_of6`), the mark survives the
 //! unwrapping, and mark and inner source together must be known (`bindings4`, `bindings6`).
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use mobility_protocol::Family;
 
 use super::elements::Set;
 use crate::TUNNELS;
+use crate::named::named;
 use crate::nft::{self, Purpose};
 
 /// The table, of family `inet`.
@@ -345,20 +345,13 @@ impl Served {
             "flush set inet {TABLE} correspondents{n}\nflush set inet {TABLE} named{n}\n\
              flush chain inet {TABLE} reports{n}\n"
         );
-        let named: BTreeSet<IpAddr> = correspondents
+        let named: Vec<String> = named(correspondents, [self.address])
             .iter()
-            .filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len())
-            .map(IpNet::addr)
-            .filter(|address| Family::of(*address) == self.family())
-            // A server beside the home agent, under the same address.
-            .chain(
-                own.iter()
-                    .any(|prefix| prefix.contains(&self.address))
-                    .then_some(self.address),
-            )
+            .filter(|address| Family::of(**address) == self.family())
+            .map(ToString::to_string)
             .collect();
         if !named.is_empty() {
-            let named = list(named.iter().map(ToString::to_string));
+            let named = list(named.into_iter());
             // Writing to a string can't fail.
             let _ = writeln!(rules, "add element inet {TABLE} named{n} {named}");
         }

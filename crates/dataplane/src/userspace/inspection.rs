@@ -185,10 +185,7 @@ fn inspect_inner(
                 return Err(Counter::NestedTunnel.into());
             }
             let (correspondents, ours) = (&entry.correspondents, own.has(ip.destination));
-            // A server beside the home agent may have its address.
-            let served =
-                || correspondents.name(ip.destination) || ip.destination == entry.ends.local();
-            if !correspondents.has(ip.destination) || ours && !served() {
+            if !correspondents.has(ip.destination) || ours && !correspondents.name(ip.destination) {
                 let prohibited = Some(((*ip, start), Arc::clone(entry)));
                 return Err(Refusal {
                     counter: Counter::NotACorrespondent,

@@ -7,30 +7,26 @@ use ipnet::IpNet;
 use nix::sys::socket::SockaddrStorage;
 
 use crate::Addresses;
+use crate::named::named;
 
 /// The correspondents of a tunnel.
 #[derive(Debug)]
 pub(super) struct Peers {
     /// Disjoint and in order.
     ranges: Box<[Range]>,
-    /// Those that are named by themselves, in order.
-    hosts: Box<[IpAddr]>,
+    /// Those that may be this host itself.
+    named: BTreeSet<IpAddr>,
 }
 
 /// First and last address. No address of one family lies between two of the other.
 type Range = (IpAddr, IpAddr);
 
 impl Peers {
-    pub(super) fn new(prefixes: &[IpNet]) -> Self {
-        let mut hosts: Vec<IpAddr> = prefixes
-            .iter()
-            .filter(|prefix| prefix.prefix_len() == prefix.max_prefix_len())
-            .map(IpNet::addr)
-            .collect();
-        hosts.sort_unstable();
+    /// Those in these prefixes, where this host's tunnels end at these addresses.
+    pub(super) fn new(prefixes: &[IpNet], local: &Addresses) -> Self {
         Self {
             ranges: merged(prefixes),
-            hosts: hosts.into(),
+            named: named(prefixes, local.iter()),
         }
     }
 
@@ -43,9 +39,9 @@ impl Peers {
             .is_some_and(|(_, last)| peer <= *last)
     }
 
-    /// Whether this one is named by itself, and not only within a prefix.
-    pub(super) fn name(&self, peer: IpAddr) -> bool {
-        self.hosts.binary_search(&peer).is_ok()
+    /// Whether this one is, where it is an address of this host itself.
+    pub(super) fn name(&self, own: IpAddr) -> bool {
+        self.named.contains(&own)
     }
 }
 
@@ -132,9 +128,11 @@ mod tests {
             "2001:db8::/32",
             "10.0.0.0/8",
         ];
-        let peers = Peers::new(&prefixes.map(|prefix| prefix.parse().unwrap()));
+        let local = Addresses::from(std::net::Ipv4Addr::new(198, 51, 100, 1));
+        let peers = Peers::new(&prefixes.map(|prefix| prefix.parse().unwrap()), &local);
         for (peer, expected, named) in [
             ("198.51.100.0", true, false),
+            ("198.51.100.1", true, true),
             ("198.51.100.7", true, true),
             ("198.51.100.255", true, false),
             ("198.51.101.0", false, false),

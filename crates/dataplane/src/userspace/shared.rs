@@ -60,7 +60,7 @@ impl Shared {
             udp_offload: device.udp_gso(),
             device,
             sender,
-            table: Table::new(),
+            table: Table::new(config.local),
             counters: Counters::new(),
             failed: AtomicBool::new(false),
             identifications: Identifications::default(),

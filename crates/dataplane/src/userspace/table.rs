@@ -14,12 +14,15 @@ use super::ip::Ends;
 use super::peers::Peers;
 use super::socket::Way;
 use super::{Error, Traffic};
+use crate::Addresses;
 
 /// All tunnels. Writers replace whole entries, so a reader sees a tunnel before or after a change,
 /// never in between.
 #[derive(Debug)]
 pub(super) struct Table {
     tunnels: RwLock<Tunnels>,
+    /// Where tunnels end on this host.
+    local: Addresses,
     started: Instant,
 }
 
@@ -68,9 +71,10 @@ pub(super) struct State {
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(local: Addresses) -> Self {
         Self {
             tunnels: RwLock::default(),
+            local,
             started: Instant::now(),
         }
     }
@@ -98,7 +102,7 @@ impl Table {
         let interface = tunnel.endpoints.interface;
 
         let mut tunnels = self.tunnels.write().unwrap_or_else(PoisonError::into_inner);
-        let correspondents = tunnels.peers(&tunnel.correspondents);
+        let correspondents = tunnels.peers(&tunnel.correspondents, &self.local);
         let reachability = tunnel.reachability;
         let (allowance, state) = match tunnels.take(home) {
             None => (Allowance::first(reachability), Arc::default()),
@@ -176,13 +180,13 @@ impl Tunnels {
         Some(old)
     }
 
-    fn peers(&mut self, correspondents: &Arc<[IpNet]>) -> Arc<Peers> {
+    fn peers(&mut self, correspondents: &Arc<[IpNet]>, local: &Addresses) -> Arc<Peers> {
         if let Some((known, peers)) = &self.peers
             && (Arc::ptr_eq(known, correspondents) || known == correspondents)
         {
             return Arc::clone(peers);
         }
-        let peers = Arc::new(Peers::new(correspondents));
+        let peers = Arc::new(Peers::new(correspondents, local));
         self.peers = Some((Arc::clone(correspondents), Arc::clone(&peers)));
         peers
     }
@@ -292,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_move_keeps_the_counters_and_forgets_the_former_path() {
-        let table = Table::new();
+        let table = Table::new(Addresses::UNSPECIFIED);
         table.install(&tunnel("198.51.100.1", None, &[])).unwrap();
         let state = Arc::clone(&table.read().get(address("10.128.0.1")).unwrap().state);
         state.received(3, 300, 5);
@@ -338,7 +342,7 @@ mod tests {
         home.home_address = six().into();
         let mut ends = home.clone();
         (ends.endpoints.local, ends.endpoints.remote) = (six(), six());
-        let table = Table::new();
+        let table = Table::new(Addresses::UNSPECIFIED);
         for mixed in [&remote, &home] {
             assert!(matches!(
                 table.install(mixed),
