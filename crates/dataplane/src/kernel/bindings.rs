@@ -136,7 +136,7 @@ impl Bindings {
                 self.leave(address);
             }
         }
-        let mut now = BTreeSet::new();
+        let mut now = Vec::new();
         for home in after.keys() {
             if let Some(binding) = self.get(**home) {
                 now.extend(self.elements(binding));
@@ -151,15 +151,18 @@ impl Bindings {
                 before.insert(element.clone());
             }
             if care_of.users > 0 {
-                now.insert(element);
+                now.push(element);
             } else {
                 self.care_of.remove(&address);
                 self.marks.give_back(care_of.mark);
             }
         }
-        let (lift, remove) = before.difference(&now).cloned().partition(is_limit);
+        now.retain(|element| !before.remove(element));
+        // One message to the kernel is about one set.
+        now.sort_by_key(|element| element.set);
+        let (lift, remove) = before.into_iter().partition(is_limit);
         Difference {
-            add: now.difference(&before).cloned().collect(),
+            add: now,
             remove,
             lift,
         }
@@ -178,21 +181,21 @@ impl Bindings {
             .care_of
             .iter()
             .map(|(address, care_of)| care_of_element(*address, care_of.mark));
-        let bindings = self
-            .by_home
-            .values()
-            .flat_map(|binding| self.elements(*binding));
-        care_of.chain(bindings).collect()
+        // Set after set, because what is in order already is put in order sooner.
+        care_of
+            .chain(self.all().flat_map(|binding| self.pairs(binding)))
+            .chain(self.homes().map(received))
+            .chain(self.homes().map(sent))
+            .chain(self.all().filter_map(limit_of))
+            .collect()
     }
 
     /// What is to be done where these are present of the care-of addresses and of the home addresses
     /// that belong to them. About those that count nothing is known.
-    pub(super) fn completion(&self, present: BTreeSet<Element>) -> Completion {
-        let mut missing = self.all_elements();
-        let wanted = missing.len();
-        let (surplus, found): (Vec<_>, Vec<_>) = present
-            .into_iter()
-            .partition(|element| !missing.remove(element));
+    pub(super) fn completion(&self, present: &BTreeSet<Element>) -> Completion {
+        let wanted = self.all_elements();
+        let surplus: Vec<Element> = present.difference(&wanted).cloned().collect();
+        let missing: Vec<Element> = wanted.difference(present).cloned().collect();
         let uncertain: BTreeSet<Element> = surplus
             .iter()
             .filter(|element| is_pair(element))
@@ -206,8 +209,8 @@ impl Bindings {
                 .chain(uncertain.iter().cloned())
                 .collect(),
             uncertain: uncertain.into_iter().collect(),
-            count: wanted - found.len() - 2 * self.by_home.len(),
-            missing: missing.into_iter().collect(),
+            count: missing.len() - 2 * self.by_home.len(),
+            missing,
         }
     }
 
@@ -254,21 +257,20 @@ impl Bindings {
             bindings.care_of.insert(*address, known);
         }
         bindings.marks.fill_gaps(&by_mark);
-        let after = routed
-            .iter()
-            .map(|(home, wrap)| {
-                let binding = Binding {
-                    wrap: *wrap,
-                    former: former.get(home).copied(),
-                    reachability: match unproven.contains(home) {
-                        true => Reachability::Unproven,
-                        false => Reachability::Proven,
-                    },
-                };
-                (*home, Some(binding))
-            })
-            .collect();
-        bindings.exchange(&after);
+        for (home, wrap) in routed {
+            let binding = Binding {
+                wrap,
+                former: former.get(&home).copied(),
+                reachability: match unproven.contains(&home) {
+                    true => Reachability::Unproven,
+                    false => Reachability::Proven,
+                },
+            };
+            for address in binding.care_of_addresses() {
+                bindings.enter(address);
+            }
+            bindings.by_home.insert(home, binding);
+        }
         let unused: Vec<_> = bindings
             .care_of
             .iter()
@@ -298,18 +300,22 @@ impl Bindings {
     }
 
     fn elements(&self, binding: Binding) -> impl Iterator<Item = Element> {
+        self.pairs(binding)
+            .chain(counters(binding.wrap.home()))
+            .chain(limit_of(binding))
+    }
+
+    /// The marks that its packets may carry.
+    fn pairs(&self, binding: Binding) -> impl Iterator<Item = Element> {
         let pairs_of = sets(binding.wrap.family()).bindings;
         let home = octets(binding.wrap.home());
-        let pairs = binding
+        binding
             .care_of_addresses()
             .filter_map(|address| self.care_of.get(&address))
             .map(move |care_of| {
                 let key = [&care_of.mark.to_ne_bytes(), &*home].concat();
                 Element::of(pairs_of, key)
-            });
-        let limit =
-            (binding.reachability == Reachability::Unproven).then(|| limit(binding.wrap.home()));
-        pairs.chain(counters(binding.wrap.home())).chain(limit)
+            })
     }
 }
 
@@ -322,8 +328,20 @@ fn care_of_element(address: IpAddr, mark: u32) -> Element {
 
 /// What counts the packets of a home address.
 fn counters(home: IpAddr) -> [Element; 2] {
-    let sets = sets(Family::of(home));
-    [sets.received, sets.sent].map(|set| Element::of(set, octets(home)))
+    [received(home), sent(home)]
+}
+
+fn received(home: IpAddr) -> Element {
+    Element::of(sets(Family::of(home)).received, octets(home))
+}
+
+fn sent(home: IpAddr) -> Element {
+    Element::of(sets(Family::of(home)).sent, octets(home))
+}
+
+/// What limits what goes to an address that is not proven.
+fn limit_of(binding: Binding) -> Option<Element> {
+    (binding.reachability == Reachability::Unproven).then(|| limit(binding.wrap.home()))
 }
 
 /// What lets nothing pass to a home address.

@@ -192,7 +192,7 @@ fn what_a_crash_left_of_a_binding_is_surplus() {
             .filter(|element| element.value.is_some() || is_pair(element))
             .collect();
         told.change(&[("10.128.0.2", None), ("10.128.0.3", here)]);
-        let done = told.bindings.completion(present);
+        let done = told.bindings.completion(&present);
         let counters = ["received 10.128.0.2", "sent 10.128.0.2"];
         assert_eq!(shown(family, &done.uncertain), counters);
         assert_eq!(

@@ -61,19 +61,19 @@ impl State {
         let present = self.present_elements()?;
         self.bindings = Bindings::take_over(&present, mine.into_iter().map(|(wrap, _)| wrap));
         self.unclaimed = self.bindings.homes().collect();
-        self.complete(present).map(drop)
+        self.complete(&present).map(drop)
     }
 
     /// Brings the elements in the kernel to what the bindings need, and tells how many were missing.
     pub(super) fn reconcile(&mut self) -> Result<usize, Error> {
         let present = self.present_elements()?;
-        self.complete(present)
+        self.complete(&present)
     }
 
     /// The elements that say who may send what, and what is limited. Those that count are not asked for: each message of the
     /// kernel's begins its search at the first element, so that long lists take their time.
     fn present_elements(&mut self) -> Result<BTreeSet<Element>, Error> {
-        let mut elements = BTreeSet::new();
+        let mut elements = Vec::new();
         let families: Vec<_> = self.families().collect();
         for sets in families.into_iter().map(ruleset::sets) {
             for set in [sets.care_of, sets.bindings, sets.unproven] {
@@ -81,10 +81,10 @@ impl State {
                 elements.extend(present.into_iter().map(|present| present.element));
             }
         }
-        Ok(elements)
+        Ok(elements.into_iter().collect())
     }
 
-    fn complete(&mut self, present: BTreeSet<Element>) -> Result<usize, Error> {
+    fn complete(&mut self, present: &BTreeSet<Element>) -> Result<usize, Error> {
         let Completion {
             uncertain,
             surplus,
