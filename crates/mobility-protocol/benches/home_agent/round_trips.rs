@@ -33,7 +33,7 @@ pub(crate) fn count(begin: Instant) {
                 .map(|(there, back)| *back as f64 / *there as f64);
             println!(
                 "{:<45} round trips until the binding: {until_active}; octets there and back: {}; largest factor {:.2}",
-                format!("{what}, {family:?}"),
+                format!("{what}, {family}"),
                 words(&exchanges),
                 factor.fold(0.0, f64::max)
             );
