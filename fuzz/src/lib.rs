@@ -5,6 +5,7 @@ mod mip4;
 mod mip6;
 mod mobile_node;
 mod script;
+mod time;
 
 pub use home_agent::home_agent;
 pub use mip4::{mip4_decode, mip4_explain};

@@ -7,6 +7,7 @@ use mobility_protocol::wire::mip4::Identification;
 use mobility_protocol::{Datagram, Transport};
 
 use super::script::{Script, flip};
+use super::time::Timed;
 
 mod requests;
 mod world;

@@ -15,6 +15,7 @@ use mobility_protocol::wire::mip6::{
 use mobility_protocol::{Family, Identity, Lifetime, Transport};
 
 use super::super::script::{Script, flip};
+use super::super::time::Timed;
 use super::world::World;
 use super::{Arrival, HOME_AGENT, HOME_AGENT_6, host_6, timestamp};
 

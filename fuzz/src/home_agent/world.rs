@@ -11,26 +11,20 @@ use mobility_protocol::home_agent::{
 };
 use mobility_protocol::{DataplaneChange, Family, HomeAddress, Identity, Tunnel};
 
+use super::super::time::{Clock, MANY, Timed};
 use super::requests::{FIXED, LAPTOP, PHONE, association, identity, secret};
 use super::{Arrival, HOME_AGENT, HOME_AGENT_6};
 
-/// 2026-01-01 00:00:00 UTC.
-const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
 const HOLD_DOWN: Duration = Duration::from_secs(240);
 const LONGEST: Duration = Duration::from_secs(600);
 const EXCLUDED: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 5);
-/// More than any input may bring about.
-const MANY: usize = 10_000;
 /// Longer than anything lasts, whatever was done to the clock.
 const LONG: Duration = Duration::from_secs(2 * 24 * 3600);
 
 pub(crate) struct World {
     agent: HomeAgent,
     open: bool,
-    now: Instant,
-    /// The wall clock says this at `clock_at`.
-    clock: Duration,
-    clock_at: Instant,
+    clock: Clock,
     store: BTreeMap<(Owner, Family), StoredRecord>,
     /// What could not be made durable.
     pending: Vec<StoreChange>,
@@ -46,14 +40,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(kind: u8) -> Self {
-        let now = Instant::now();
+        let clock = Clock::new();
         let open = kind & 1 == 0;
         Self {
-            agent: new_agent(open, kind, now, NEW_YEAR),
+            agent: new_agent(open, kind, &clock),
             open,
-            now,
-            clock: NEW_YEAR,
-            clock_at: now,
+            clock,
             store: BTreeMap::new(),
             pending: Vec::new(),
             store_fails: false,
@@ -66,7 +58,7 @@ impl World {
     }
 
     pub(crate) fn unix_time(&self) -> Duration {
-        self.clock + (self.now - self.clock_at)
+        self.clock.unix_time()
     }
 
     /// The next one, or one out of order.
@@ -94,10 +86,9 @@ impl World {
     }
 
     pub(crate) fn deliver(&mut self, arrival: Arrival) {
-        self.agent.handle_timeout(self.now);
-        self.drain();
+        self.wake();
         let before = arrival.forged.then(|| self.bindings());
-        self.agent.handle_input(arrival.datagram(), self.now);
+        self.agent.handle_input(arrival.datagram(), self.clock.now);
         let answers = self.drain();
         self.delivered += 1;
         assert!(answers.len() <= 1, "{arrival:?}");
@@ -122,57 +113,21 @@ impl World {
         }
     }
 
-    /// Time passes, and the agent is woken whenever it asks for it.
-    pub(crate) fn wait(&mut self, time: Duration) {
-        let end = self.now + time;
-        for turn in 0.. {
-            assert!(turn < MANY, "its timers don't stop");
-            let Some(at) = self.agent.poll_timeout().filter(|at| *at <= end) else {
-                break;
-            };
-            self.now = self.now.max(at);
-            self.agent.handle_timeout(self.now);
-            self.drain();
-            let next = self.agent.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "it would spin");
-        }
-        self.now = end;
-    }
-
-    /// Time passes, and the agent is woken too late.
-    pub(crate) fn oversleep(&mut self, time: Duration) {
-        self.now += time;
-        self.agent.handle_timeout(self.now);
-        self.drain();
-    }
-
-    /// Somebody sets the wall clock by so many seconds.
-    pub(crate) fn set_clock(&mut self, seconds: i64) {
-        let unix_time = self.unix_time().as_secs().saturating_add_signed(seconds);
-        self.clock = Duration::from_secs(unix_time);
-        self.clock_at = self.now;
-        self.agent.handle_unix_time(self.clock, self.now);
-        self.drain();
-    }
-
     /// The process dies with what it could not store, and comes back after this time, perhaps with
     /// another mode.
     pub(crate) fn restart(&mut self, after: Duration, change: u8) {
         self.pending.clear();
-        self.clock = self.unix_time() + after;
-        // The clock of another boot.
-        self.now += Duration::from_secs(1_000_000);
-        self.clock_at = self.now;
+        self.clock.skip(Duration::from_secs(1_000_000), after);
         if change % 4 == 1 {
             self.open = !self.open;
         }
-        self.agent = new_agent(self.open, change, self.now, self.clock);
+        self.agent = new_agent(self.open, change, &self.clock);
         self.tunnels.clear();
         self.former.clear();
         self.delivered = 0;
         let records: Vec<_> = self.store.values().cloned().collect();
         let count = records.len() as u64;
-        let summary = self.agent.restore(records, self.now);
+        let summary = self.agent.restore(records, self.clock.now);
         assert_eq!(
             summary.bound
                 + summary.expired
@@ -294,7 +249,7 @@ impl World {
     }
 
     fn bindings(&self) -> Vec<BindingView> {
-        self.agent.bindings(self.now).collect()
+        self.agent.bindings(self.clock.now).collect()
     }
 
     /// A round of the driver. Gives what left: to whom, and how many octets.
@@ -344,7 +299,7 @@ impl World {
             } => {
                 if let Some((former, since)) = self.former.remove(&home_address) {
                     assert!(
-                        former == identity || self.now - since >= HOLD_DOWN,
+                        former == identity || self.clock.now - since >= HOLD_DOWN,
                         "{home_address} was {former}'s a moment ago, now it is {identity}'s"
                     );
                 }
@@ -357,7 +312,7 @@ impl World {
                 home_address,
                 identity,
             } => {
-                self.former.insert(home_address, (identity, self.now));
+                self.former.insert(home_address, (identity, self.clock.now));
             }
             Event::BindingMoved { .. } | Event::BindingRefreshed { .. } | Event::Refused { .. } => {
             }
@@ -365,7 +320,28 @@ impl World {
     }
 }
 
-fn new_agent(open: bool, seed: u8, now: Instant, unix_time: Duration) -> HomeAgent {
+impl Timed for World {
+    fn clock(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.agent.poll_timeout()
+    }
+
+    fn wake(&mut self) {
+        self.agent.handle_timeout(self.clock.now);
+        self.drain();
+    }
+
+    fn tell_unix_time(&mut self) {
+        let unix_time = self.clock.unix_time();
+        self.agent.handle_unix_time(unix_time, self.clock.now);
+        self.drain();
+    }
+}
+
+fn new_agent(open: bool, seed: u8, clock: &Clock) -> HomeAgent {
     let node = |name, address: Option<Ipv4Addr>| MobileNodeConfig {
         identity: identity(name),
         address: address.map(IpAddr::V4),
@@ -403,7 +379,7 @@ fn new_agent(open: bool, seed: u8, now: Instant, unix_time: Duration) -> HomeAge
         correspondents: Arc::from([net("198.51.100.0/24"), net("2001:db8:300::/48")]),
         replay_window: Duration::from_secs(7),
     };
-    HomeAgent::new(config, [seed; 32], now, unix_time)
+    HomeAgent::new(config, [seed; 32], clock.now, clock.unix_time())
         .unwrap_or_else(|error| unreachable!("{error}"))
 }
 

@@ -12,7 +12,7 @@ use mobility_protocol::wire::mip6::iana::BindingErrorStatus;
 use mobility_protocol::wire::mip6::{
     AcknowledgementFlags, BindingAcknowledgement, BindingAddresses, BindingError,
     BindingRefreshRequest, BindingUpdate, MobileNodeIdentifier, MobilityOption, NetworkPrefix,
-    Options, Packet, SequenceNumber, Status,
+    Options, Packet, PseudoHeader, SequenceNumber, Status,
 };
 use mobility_protocol::{Identity, Lifetime, Transport};
 
@@ -116,31 +116,19 @@ pub(crate) fn unprotected(script: &mut Script<'_>, laptop: &mut Laptop) {
         return;
     };
     let (transport, home_address) = (sent.transport, addresses.home_address);
-    let mut packet = Packet {
-        source,
-        destination: addresses.care_of_address,
-        home_address: None,
-        routing_address: None,
-        message: &[],
-    };
-    let pseudo_header = packet.pseudo_header();
-    let message = match kind & 1 {
+    let to = addresses.care_of_address;
+    let payload = in_packet(source, to, transport, |header| match kind & 1 {
         0 => BindingRefreshRequest {
             options: Options::new(),
         }
-        .encode(&pseudo_header),
+        .encode(header),
         _ => BindingError {
             status: BindingErrorStatus(status & 3),
             home_address,
             options: Options::new(),
         }
-        .encode(&pseudo_header),
-    };
-    packet.message = &message;
-    let payload = match transport {
-        Transport::MobilityHeader => message.clone(),
-        Transport::Udp { .. } => packet.encode(),
-    };
+        .encode(header),
+    });
     laptop.hear(source.into(), transport, &payload, false);
 }
 
@@ -266,18 +254,33 @@ fn acknowledgement(
     let IpAddr::V6(source) = sent.to else {
         unreachable!("{sent:?}")
     };
+    let to = addresses.care_of_address;
+    in_packet(source, to, sent.transport, |header| {
+        message.encode(&answer.association, &addresses, header)
+    })
+}
+
+/// A message between these addresses, as it travels in this.
+fn in_packet(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    transport: Transport,
+    encode: impl FnOnce(&PseudoHeader) -> Vec<u8>,
+) -> Vec<u8> {
     let mut packet = Packet {
         source,
-        destination: addresses.care_of_address,
+        destination,
         home_address: None,
         routing_address: None,
         message: &[],
     };
-    let octets = message.encode(&answer.association, &addresses, &packet.pseudo_header());
-    packet.message = &octets;
-    match sent.transport {
-        Transport::MobilityHeader => octets.clone(),
-        Transport::Udp { .. } => packet.encode(),
+    let message = encode(&packet.pseudo_header());
+    match transport {
+        Transport::MobilityHeader => message,
+        Transport::Udp { .. } => {
+            packet.message = &message;
+            packet.encode()
+        }
     }
 }
 

@@ -13,13 +13,10 @@ use mobility_protocol::{
     Tunnel,
 };
 
+use super::super::time::{Clock, MANY, Timed};
 use super::answers::identity;
 use super::{AGENTS, agent, association, credentials};
 
-/// 2026-01-01 00:00:00 UTC.
-const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
-/// More than any input may bring about.
-const MANY: usize = 10_000;
 /// Any wish is answered within this.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -43,10 +40,7 @@ pub(crate) enum Message {
 
 pub(crate) struct Laptop {
     node: MobileNode,
-    now: Instant,
-    /// The wall clock says this at `clock_at`.
-    clock: Duration,
-    clock_at: Instant,
+    clock: Clock,
     sent: VecDeque<Sent>,
     tunnels: BTreeMap<HomeAddress, Tunnel>,
     sockets: [Option<Usage>; AGENTS.len()],
@@ -59,12 +53,11 @@ pub(crate) struct Laptop {
 
 impl Laptop {
     pub(crate) fn new(seed: u8) -> Self {
-        let now = Instant::now();
+        let clock = Clock::new();
+        let config = Config::new(identity());
         Self {
-            node: MobileNode::new(Config::new(identity()), [seed; 32], now, NEW_YEAR),
-            now,
-            clock: NEW_YEAR,
-            clock_at: now,
+            node: MobileNode::new(config, [seed; 32], clock.now, clock.unix_time()),
+            clock,
             sent: VecDeque::new(),
             tunnels: BTreeMap::new(),
             sockets: [Some(Usage::None); AGENTS.len()],
@@ -81,9 +74,13 @@ impl Laptop {
     pub(crate) fn bind(&mut self, index: usize, name: u8, correspondents: &[IpAddr], use_: Usage) {
         let agent = agent(index);
         let name = format!("n{name}.example");
-        let bound = self
-            .node
-            .bind(agent, &name, correspondents, credentials(index), self.now);
+        let bound = self.node.bind(
+            agent,
+            &name,
+            correspondents,
+            credentials(index),
+            self.clock.now,
+        );
         if bound.is_ok() {
             self.wished.insert(agent);
             self.sockets[index].get_or_insert(use_);
@@ -92,21 +89,22 @@ impl Laptop {
     }
 
     pub(crate) fn give_up(&mut self, index: usize) {
-        self.node.release(agent(index), self.now);
+        self.node.release(agent(index), self.clock.now);
         self.wished.remove(&agent(index));
         self.drain();
     }
 
     pub(crate) fn give_up_name(&mut self, name: u8) {
         self.node
-            .release_name(&format!("n{name}.example"), self.now);
+            .release_name(&format!("n{name}.example"), self.clock.now);
         self.drain();
         let agents = self.node.agents();
         self.wished.retain(|agent| agents.contains(agent));
     }
 
     pub(crate) fn path(&mut self, index: usize, path: Option<Path>, usable: bool) {
-        self.node.handle_path(agent(index), path, usable, self.now);
+        self.node
+            .handle_path(agent(index), path, usable, self.clock.now);
         self.drain();
     }
 
@@ -117,7 +115,7 @@ impl Laptop {
             _ => Usage::Sockets,
         };
         self.sockets[index] = (octet & 2 == 0).then_some(usage);
-        self.node.handle_usage(agent(index), usage, self.now);
+        self.node.handle_usage(agent(index), usage, self.clock.now);
         self.drain();
     }
 
@@ -127,7 +125,7 @@ impl Laptop {
         *received += u64::from(back);
         let (sent, received) = (*sent, *received);
         self.node
-            .handle_traffic(agent(index), sent, received, self.now);
+            .handle_traffic(agent(index), sent, received, self.clock.now);
         self.drain();
     }
 
@@ -158,7 +156,7 @@ impl Laptop {
             home_address: None,
             payload,
         };
-        self.node.handle_input(datagram, self.now);
+        self.node.handle_input(datagram, self.clock.now);
         if let Some((bindings, tunnels, drops)) = before {
             assert_eq!(self.node.poll_transmit(), None, "{datagram:?}");
             assert_eq!(self.bindings(), bindings, "{datagram:?}");
@@ -169,47 +167,12 @@ impl Laptop {
         self.drain();
     }
 
-    /// Time passes, with every timer at its time.
-    pub(crate) fn advance(&mut self, time: Duration) {
-        let end = self.now + time;
-        for turn in 0.. {
-            assert!(turn < MANY, "its timers don't stop: {:?}", self.node);
-            let Some(at) = self.node.poll_timeout().filter(|at| *at <= end) else {
-                break;
-            };
-            self.now = self.now.max(at);
-            self.node.handle_timeout(self.now);
-            self.drain();
-            let next = self.node.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "it would spin");
-        }
-        self.now = end;
-    }
-
-    /// Time passes, and the timers come late.
-    pub(crate) fn oversleep(&mut self, time: Duration) {
-        self.now += time;
-        self.node.handle_timeout(self.now);
-        self.drain();
-    }
-
-    /// Somebody sets the wall clock by so many seconds.
-    pub(crate) fn set_clock(&mut self, seconds: i64) {
-        let unix_time = self.unix_time().as_secs().saturating_add_signed(seconds);
-        self.clock = Duration::from_secs(unix_time);
-        self.clock_at = self.now;
-        self.node.handle_unix_time(self.clock, self.now);
-        self.drain();
-    }
-
     /// The process dies, and comes back after this time with what it wrote down.
     pub(crate) fn restart(&mut self, seed: u8, after: Duration) {
-        let stored = self.node.snapshot(self.now);
-        self.clock = self.unix_time() + after;
-        self.now += after;
-        self.clock_at = self.now;
+        let stored = self.node.snapshot(self.clock.now);
+        self.clock.skip(after, after);
         let config = Config::new(identity());
-        self.node = MobileNode::new(config, [seed; 32], self.now, self.clock);
+        self.node = MobileNode::new(config, [seed; 32], self.clock.now, self.clock.unix_time());
         self.sent.clear();
         self.wished.clear();
         // What no restored binding takes over is removed.
@@ -218,20 +181,20 @@ impl Laptop {
             let index = AGENTS.iter().position(|agent| *agent == stored.agent.ip());
             (stored, credentials(index.unwrap_or_default()))
         });
-        self.node.restore(stored, self.now);
+        self.node.restore(stored, self.clock.now);
         self.drain();
     }
 
     /// Everything is given up, and nothing is left.
     pub(crate) fn leave(&mut self) {
-        self.advance(PATIENCE);
+        self.wait(PATIENCE);
         self.check();
         assert!(self.wished.is_empty(), "unanswered: {:?}", self.wished);
-        self.node.release_all(self.now);
+        self.node.release_all(self.clock.now);
         self.drain();
         assert_eq!(self.tunnels.len(), 0);
         assert_eq!(self.node.agents(), []);
-        assert_eq!(self.node.snapshot(self.now).len(), 0);
+        assert_eq!(self.node.snapshot(self.clock.now).len(), 0);
         assert_eq!(self.node.poll_timeout(), None);
     }
 
@@ -277,15 +240,11 @@ impl Laptop {
             assert_ne!(tunnel.endpoints.remote, home);
             assert!(!AGENTS.contains(&home), "{home} is a home agent's");
         }
-        assert!(self.node.snapshot(self.now).len() <= self.tunnels.len());
-    }
-
-    fn unix_time(&self) -> Duration {
-        self.clock + (self.now - self.clock_at)
+        assert!(self.node.snapshot(self.clock.now).len() <= self.tunnels.len());
     }
 
     fn bindings(&self) -> Vec<BindingView> {
-        self.node.bindings(self.now)
+        self.node.bindings(self.clock.now)
     }
 
     fn drops(&self) -> u64 {
@@ -321,7 +280,7 @@ impl Laptop {
                 let index = AGENTS.iter().position(|known| *known == agent.ip());
                 let usage = index.and_then(|index| self.sockets[index]);
                 if let Some(usage) = usage {
-                    self.node.handle_usage(agent, usage, self.now);
+                    self.node.handle_usage(agent, usage, self.clock.now);
                 }
             }
             Event::Active { agent, .. } | Event::Failed { agent, .. } => {
@@ -358,7 +317,7 @@ impl Laptop {
             .filter(|sent| sent.agent == agent)
             .nth(4);
         assert!(
-            five_ago.is_none_or(|sent| self.now - sent.at >= Duration::from_secs(1)),
+            five_ago.is_none_or(|sent| self.clock.now - sent.at >= Duration::from_secs(1)),
             "six within a second"
         );
         if self.sent.len() == 32 {
@@ -370,8 +329,29 @@ impl Laptop {
             transport: transmit.transport,
             message,
             spi,
-            at: self.now,
+            at: self.clock.now,
         });
+    }
+}
+
+impl Timed for Laptop {
+    fn clock(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.node.poll_timeout()
+    }
+
+    fn wake(&mut self) {
+        self.node.handle_timeout(self.clock.now);
+        self.drain();
+    }
+
+    fn tell_unix_time(&mut self) {
+        let unix_time = self.clock.unix_time();
+        self.node.handle_unix_time(unix_time, self.clock.now);
+        self.drain();
     }
 }
 

@@ -9,6 +9,7 @@ use mobility_protocol::security::{Algorithm, Key, KeyPair, SecurityAssociation};
 use mobility_protocol::{HomeAgentAddress, Path, Transport};
 
 use super::script::{Script, flip};
+use super::time::Timed;
 
 mod answers;
 mod laptop;
@@ -79,7 +80,7 @@ pub fn mobile_node(octets: &[u8]) {
             }
             9..=13 => answers::answer(&mut script, &mut laptop),
             14 => raw(&mut script, &mut laptop),
-            15 => laptop.advance(Duration::from_millis(u64::from(script.number()) * 10)),
+            15 => laptop.wait(Duration::from_millis(u64::from(script.number()) * 10)),
             16 => laptop.oversleep(Duration::from_millis(u64::from(script.number()) * 100)),
             17 => laptop.set_clock(i64::from(script.number()) - 0x8000),
             18 => {

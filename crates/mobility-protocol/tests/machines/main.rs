@@ -23,6 +23,8 @@ mod home_agent;
 mod mobile_node;
 #[path = "../../../../fuzz/src/script.rs"]
 mod script;
+#[path = "../../../../fuzz/src/time.rs"]
+mod time;
 
 use proptest::prelude::*;
 
