@@ -142,7 +142,7 @@ impl UseTracker {
                     ..
                 },
                 Usage::None,
-            ) if asked => {
+            ) if asked && now < last + config.inactivity => {
                 self.mode = Mode::Connectionless { last };
                 None
             }
@@ -270,6 +270,23 @@ mod tests {
         );
         assert_eq!(
             tracker.handle_usage(Usage::None, &config, begin + seconds(10)),
+            Some(Demand::Release)
+        );
+    }
+
+    #[test]
+    fn packets_of_long_ago_keep_no_binding_that_was_expected_to_be_used_again() {
+        let (config, begin) = (config(), Instant::now());
+        let mut tracker = UseTracker::new(&config, begin);
+        tracker.handle_traffic(1, begin);
+        for second in (0..=60).step_by(5) {
+            tracker.expect(&config, begin + seconds(second));
+        }
+        let due = tracker.next_timeout(&config);
+        assert_eq!(due, begin + seconds(70));
+        assert_eq!(tracker.handle_timeout(&config, due), Some(Demand::Look));
+        assert_eq!(
+            tracker.handle_usage(Usage::None, &config, due),
             Some(Demand::Release)
         );
     }

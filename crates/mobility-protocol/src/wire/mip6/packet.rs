@@ -293,25 +293,18 @@ fn extension_header(next_header: u8, offset: usize, rest: &[u8]) -> Result<&[u8]
             let units = rest.get(1).ok_or_else(|| truncated(UNIT))?;
             (usize::from(*units) + 1) * UNIT
         }
-        FRAGMENT => match rest {
+        FRAGMENT => match rest.first_chunk::<UNIT>().ok_or_else(|| truncated(UNIT))? {
             // An atomic fragment is a whole packet (RFC 6946).
             [_, _, 0, low, ..] if low & 0xf9 == 0 => UNIT,
-            [
-                HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY,
-                _,
-                _,
-                _,
-                ..,
-            ] => {
+            [HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY, ..] => {
                 return Err(PacketError::Fragment(offset));
             }
-            [next_header, _, _, _, ..] => {
+            [next_header, _, _, _, _, _, _, _] => {
                 return Err(PacketError::OtherProtocol {
                     next_header: *next_header,
                     offset: offset + UNIT,
                 });
             }
-            _ => return Err(truncated(UNIT)),
         },
         next_header => {
             return Err(PacketError::OtherProtocol {
