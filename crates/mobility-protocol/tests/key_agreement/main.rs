@@ -1,0 +1,11 @@
+//! Both machines agree on a key: what crosses the wire, and what strangers get out of it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod contact;
+mod limits;
+mod numbers;
+mod reachability;
+mod recordings;
+mod returning;
+mod world;
