@@ -98,6 +98,47 @@ fn tear_down(world: &mut World, scale: &Scale) {
     world.check_empty();
 }
 
+/// Everything that can happen to a fleet happens; then it has all its bindings, and leaves.
+fn move_crash_and_restart(world: &mut World, scale: &Scale, bindings: usize) {
+    world.set_up(seconds(20));
+    world.schedule_moves(8, seconds(300));
+    world.schedule_laptop_crashes(300, seconds(300));
+    world.schedule_agent_crashes(seconds(300), false);
+    world.schedule_talk(seconds(300));
+    world.schedule_checks(300, seconds(300));
+    world.run(seconds(320));
+    calm_down(world, scale);
+    assert_eq!(world.wanted_and_active(), (bindings, bindings));
+    tear_down(world, scale);
+}
+
+/// More laptops want a binding than there are addresses.
+fn run_out_of_addresses(world: &mut World) {
+    world.set_up(seconds(20));
+    world.schedule_moves(4, seconds(200));
+    world.schedule_laptop_crashes(200, seconds(200));
+    world.schedule_checks(40, seconds(400));
+    world.run(seconds(400));
+    let (wanted, active) = world.wanted_and_active();
+    assert_eq!(wanted, 300);
+    assert!(
+        (100..=128).contains(&active),
+        "{active} of an exhausted pool"
+    );
+}
+
+/// Bindings last for seconds, and end in every way.
+fn come_and_go_for_moments(world: &mut World, scale: &Scale) {
+    world.set_up(seconds(10));
+    world.schedule_moves(6, seconds(100));
+    world.schedule_laptop_crashes(200, seconds(100));
+    world.schedule_agent_crashes(seconds(100), false);
+    world.schedule_checks(50, seconds(100));
+    world.run(seconds(120));
+    world.check();
+    tear_down(world, scale);
+}
+
 #[test]
 fn a_quiet_network_serves_everybody_at_once() {
     let scale = Scale {
@@ -140,16 +181,7 @@ fn ten_thousand_laptops_set_up_move_and_leave_at_thirty_percent_loss() {
 #[test]
 fn moves_crashes_and_restarts_at_thirty_percent_loss() {
     with_seeds(8, FLEET, |world| {
-        world.set_up(seconds(20));
-        world.schedule_moves(8, seconds(300));
-        world.schedule_laptop_crashes(300, seconds(300));
-        world.schedule_agent_crashes(seconds(300), false);
-        world.schedule_talk(seconds(300));
-        world.schedule_checks(300, seconds(300));
-        world.run(seconds(320));
-        calm_down(world, &FLEET);
-        assert_eq!(world.wanted_and_active(), (600, 600));
-        tear_down(world, &FLEET);
+        move_crash_and_restart(world, &FLEET, 600);
     });
 }
 
@@ -179,17 +211,7 @@ fn a_pool_that_is_too_small_never_lends_twice_and_recovers() {
         ..FLEET
     };
     with_seeds(4, scale, |world| {
-        world.set_up(seconds(20));
-        world.schedule_moves(4, seconds(200));
-        world.schedule_laptop_crashes(200, seconds(200));
-        world.schedule_checks(40, seconds(400));
-        world.run(seconds(400));
-        let (wanted, active) = world.wanted_and_active();
-        assert_eq!(wanted, 300);
-        assert!(
-            (100..=128).contains(&active),
-            "{active} of an exhausted pool"
-        );
+        run_out_of_addresses(world);
 
         world.schedule_close(0..200, seconds(100));
         world.schedule_checks(400, seconds(400));
@@ -232,14 +254,7 @@ fn short_lifetimes_on_a_bad_network_leak_nothing() {
         ..FLEET
     };
     with_seeds(6, scale, |world| {
-        world.set_up(seconds(10));
-        world.schedule_moves(6, seconds(100));
-        world.schedule_laptop_crashes(200, seconds(100));
-        world.schedule_agent_crashes(seconds(100), false);
-        world.schedule_checks(50, seconds(100));
-        world.run(seconds(120));
-        world.check();
-        tear_down(world, &scale);
+        come_and_go_for_moments(world, &scale);
     });
 }
 
@@ -289,16 +304,7 @@ fn who_is_without_the_mobility_header_is_served_in_udp_and_goes_back() {
 #[test]
 fn mixed_fleets_move_crash_and_restart_at_thirty_percent_loss() {
     with_seeds(6, BOTH_FAMILIES, |world| {
-        world.set_up(seconds(20));
-        world.schedule_moves(8, seconds(300));
-        world.schedule_laptop_crashes(300, seconds(300));
-        world.schedule_agent_crashes(seconds(300), false);
-        world.schedule_talk(seconds(300));
-        world.schedule_checks(300, seconds(300));
-        world.run(seconds(320));
-        calm_down(world, &BOTH_FAMILIES);
-        assert_eq!(world.wanted_and_active(), (800, 800));
-        tear_down(world, &BOTH_FAMILIES);
+        move_crash_and_restart(world, &BOTH_FAMILIES, 800);
     });
 }
 
@@ -327,17 +333,7 @@ fn forgetful_home_agents_and_small_pools_are_no_trouble_in_ipv6_either() {
         ..scale
     };
     with_seeds(2, scale, |world| {
-        world.set_up(seconds(20));
-        world.schedule_moves(4, seconds(200));
-        world.schedule_laptop_crashes(200, seconds(200));
-        world.schedule_checks(40, seconds(400));
-        world.run(seconds(400));
-        let (wanted, active) = world.wanted_and_active();
-        assert_eq!(wanted, 300);
-        assert!(
-            (100..=128).contains(&active),
-            "{active} of an exhausted pool"
-        );
+        run_out_of_addresses(world);
         tear_down(world, &scale);
     });
 }
@@ -350,13 +346,6 @@ fn short_lifetimes_leak_nothing_in_either_family() {
         ..BOTH_FAMILIES
     };
     with_seeds(4, scale, |world| {
-        world.set_up(seconds(10));
-        world.schedule_moves(6, seconds(100));
-        world.schedule_laptop_crashes(200, seconds(100));
-        world.schedule_agent_crashes(seconds(100), false);
-        world.schedule_checks(50, seconds(100));
-        world.run(seconds(120));
-        world.check();
-        tear_down(world, &scale);
+        come_and_go_for_moments(world, &scale);
     });
 }
