@@ -2,6 +2,7 @@
 
 mod a_flood_of_strangers_leaves_nothing;
 mod a_forged_name_answer_is_not_taken;
+mod a_held_answer_waits_for_no_more_than_it_must;
 mod a_name_captures_no_others_address;
 mod a_published_key_is_insisted_on;
 mod a_stranger_changes_no_binding;
@@ -102,6 +103,7 @@ const BOOK: &[StoryEntry] = &[
     story!(narrow_network_is_no_black_hole, ["ping"]),
     story!(two_correspondents_behind_two_agents, ["curl"]),
     story!(who_returns_needs_one_round_trip, []),
+    story!(a_held_answer_waits_for_no_more_than_it_must, []),
     story!(a_name_captures_no_others_address, ["curl"]),
     story!(a_published_key_is_insisted_on, ["curl"]),
     // Of names, whoever carries the packets.
