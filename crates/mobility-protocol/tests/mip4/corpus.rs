@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::committed::{corpus, replay};
+use crate::strategies::{changes, mutated};
 
 #[path = "../../../../fuzz/src/mip4.rs"]
 #[expect(
@@ -25,17 +26,10 @@ proptest! {
     #[test]
     fn mutations_of_the_corpus(
         sample: prop::sample::Index,
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        changes in changes(),
         end: prop::sample::Index,
     ) {
-        let mut octets = sample.get(&corpus("mip4_decode")).1.clone();
-        for (position, octet) in changes {
-            if !octets.is_empty() {
-                let position = position.index(octets.len());
-                octets[position] = octet;
-            }
-        }
-        octets.truncate(end.index(2 * octets.len() + 1));
+        let octets = mutated(sample.get(&corpus("mip4_decode")).1.clone(), changes, end);
         targets::mip4_decode(&octets);
         targets::mip4_explain(&octets);
     }

@@ -11,4 +11,6 @@ mod committed;
 mod corpus;
 mod octets;
 mod properties;
+#[path = "../strategies/mod.rs"]
+mod strategies;
 mod vectors;

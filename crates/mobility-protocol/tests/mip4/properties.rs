@@ -1,8 +1,6 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
-use mobility_protocol::wire::Octets;
 use mobility_protocol::wire::mip4::iana::{ExtensionType, MobileNetworkCode, UdpTunnelReplyCode};
 use mobility_protocol::wire::mip4::{
     DynamicHomeAgent, DynamicHomeAgentLayout, DynamicHomeAgentRole, Extension, Extensions,
@@ -13,6 +11,8 @@ use mobility_protocol::wire::mip4::{
 use mobility_protocol::{Identity, Lifetime};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use crate::strategies::{association, octets};
 
 proptest! {
     #[test]
@@ -239,23 +239,6 @@ fn opaque() -> impl Strategy<Value = Extension> {
             extension_type: ExtensionType(extension_type),
             content,
         })
-    })
-}
-
-fn octets<const MAX: usize>(most: usize) -> impl Strategy<Value = Octets<MAX>> {
-    prop::collection::vec(any::<u8>(), 0..=most)
-        .prop_filter_map("too long", |octets| Octets::new(octets).ok())
-}
-
-fn association() -> impl Strategy<Value = SecurityAssociation> {
-    let keys = prop::collection::vec(any::<u8>(), 1..100)
-        .prop_filter_map("too long", |octets| Key::new(octets).ok());
-    (256u32.., select(Algorithm::ALL.to_vec()), keys).prop_map(|(spi, algorithm, key)| {
-        SecurityAssociation {
-            spi,
-            algorithm,
-            key,
-        }
     })
 }
 

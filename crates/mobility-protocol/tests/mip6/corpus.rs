@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use crate::committed::{corpus, replay};
+use crate::strategies::{changes, mutated};
 
 #[path = "../../../../fuzz/src/mip6.rs"]
 #[expect(
@@ -63,21 +64,4 @@ proptest! {
         targets::mip6_decode(&message);
         targets::mip6_explain(&message);
     }
-}
-
-type Changes = Vec<(prop::sample::Index, u8)>;
-
-fn changes() -> impl Strategy<Value = Changes> {
-    prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)
-}
-
-fn mutated(mut octets: Vec<u8>, changes: Changes, end: prop::sample::Index) -> Vec<u8> {
-    for (position, octet) in changes {
-        if !octets.is_empty() {
-            let position = position.index(octets.len());
-            octets[position] = octet;
-        }
-    }
-    octets.truncate(end.index(2 * octets.len() + 1));
-    octets
 }

@@ -2,7 +2,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use mobility_protocol::Lifetime;
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
 use mobility_protocol::wire::Octets;
 use mobility_protocol::wire::mip6::iana::{IdentifierSubtype, Ipv4AddressStatus, OptionType};
 use mobility_protocol::wire::mip6::{
@@ -14,6 +13,8 @@ use mobility_protocol::wire::mip6::{
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use crate::strategies::{association, octets};
 
 proptest! {
     #[test]
@@ -284,23 +285,6 @@ fn ipv4() -> impl Strategy<Value = MobilityOption> {
 
 fn prefix() -> impl Strategy<Value = NetworkPrefix> {
     (any::<u8>(), address()).prop_map(|(length, prefix)| NetworkPrefix { length, prefix })
-}
-
-fn octets<const MAX: usize>(most: usize) -> impl Strategy<Value = Octets<MAX>> {
-    prop::collection::vec(any::<u8>(), 0..=most)
-        .prop_filter_map("too long", |octets| Octets::new(octets).ok())
-}
-
-fn association() -> impl Strategy<Value = SecurityAssociation> {
-    let keys = prop::collection::vec(any::<u8>(), 1..100)
-        .prop_filter_map("too long", |octets| Key::new(octets).ok());
-    (256u32.., select(Algorithm::ALL.to_vec()), keys).prop_map(|(spi, algorithm, key)| {
-        SecurityAssociation {
-            spi,
-            algorithm,
-            key,
-        }
-    })
 }
 
 fn addresses() -> impl Strategy<Value = BindingAddresses> {
