@@ -3,17 +3,16 @@
 #![expect(clippy::expect_used, reason = "a test")]
 
 mod ipv6_packets;
+mod stream;
 mod userspace_lab;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use dataplane::userspace::Backend;
 use mobility_protocol::{Family, Reachability, Tunnel};
 
+use stream::{Stream, inner_octets};
 use userspace_lab::*;
 
 const DATAGRAM: usize = 1200;
@@ -22,52 +21,16 @@ const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 const STRANGER_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 9);
 
 /// 100 Mbit/s.
-const PER_MILLISECOND: u128 = 10;
+const PER_SECOND: u64 = 10_000;
 
-/// Datagrams from the correspondent to the home address, as if somebody had asked for a video.
-struct Stream {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Stream {
-    fn start(lab: &Lab, plan: Plan) -> Self {
-        let socket = lab
-            .cn
-            .run(move || UdpSocket::bind((plan.correspondent, 0)).expect("bind"));
-        socket.connect((plan.home, 9000)).expect("connect");
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let begin = Instant::now();
-            let mut sent = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                while sent < begin.elapsed().as_millis() * PER_MILLISECOND {
-                    // An ICMP error would be told here.
-                    socket.send(&[7; DATAGRAM]).expect("nobody complains");
-                    sent += 1;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
-    }
-
-    /// Ends it, and says that nobody complained.
-    fn stop(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("once");
-        thread.join().expect("the stream has failed")
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
+/// Datagrams from the correspondent to the home address.
+fn stream(lab: &Lab, plan: Plan) -> Stream {
+    let socket = lab
+        .cn
+        .run(move || UdpSocket::bind((plan.correspondent, 0)).expect("bind"));
+    let to = SocketAddr::from((plan.home, 9000));
+    socket.connect(to).expect("connect");
+    Stream::start(socket, to, DATAGRAM, PER_SECOND)
 }
 
 /// Where the binding is moved to: the mobile node's other address, and one that nobody has.
@@ -106,13 +69,7 @@ fn arrived(lab: &Lab, plan: Plan) -> u64 {
     let said = lab
         .router
         .sh(&format!("nft list counter {family} arrivals victims"));
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let [packets, octets] = ["packets", "bytes"].map(|word| {
-        let at = words.iter().position(|known| *known == word);
-        let number = at.and_then(|at| words.get(at + 1)).expect(word);
-        number.parse::<u64>().expect("a number")
-    });
-    octets - packets * header
+    inner_octets(&said, header)
 }
 
 fn apply(home_agent: &Backend, plan: Plan, remote: IpAddr, reachability: Reachability) {
@@ -161,7 +118,7 @@ fn moved_onto_a_victim(plan: Plan) {
     let _listener = lab
         .mn
         .run(move || UdpSocket::bind((home, 9000)).expect("bind"));
-    let stream = Stream::start(&lab, plan);
+    let stream = stream(&lab, plan);
 
     let mut before = 0;
     for round in 0..2 {
@@ -207,7 +164,7 @@ fn shows_up(plan: Plan) {
     listener
         .set_read_timeout(Some(Duration::from_secs(5)))
         .expect("timeout");
-    let stream = Stream::start(&lab, plan);
+    let stream = stream(&lab, plan);
     let half = Duration::from_millis(500);
     for care_of in [1, 0] {
         let (_, earned) = watch(&home_agent, plan, half, half);

@@ -1,9 +1,6 @@
 //! What the kernel sends to an address that nobody has shown to be the mobile node's.
 
 use std::net::{IpAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dataplane::home_agent::HomeAgentDataplane;
@@ -12,6 +9,7 @@ use mobility_protocol::{DataplaneChange, HomeAddress, Reachability, Tunnel};
 use crate::home_agent::nft;
 use crate::namespace::eventually;
 use crate::site::{Site, World, counter, in_each_family};
+use crate::stream::{Stream, inner_octets};
 
 const DATAGRAM: usize = 1000;
 
@@ -19,41 +17,11 @@ const DATAGRAM: usize = 1000;
 const PER_SECOND: u64 = 400;
 
 /// Datagrams from the server to the home address.
-struct Stream {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Stream {
-    fn start(site: &Site, world: World) -> Self {
-        let socket = site
-            .server
-            .run(move || UdpSocket::bind((world.server, 0)).unwrap());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let begin = Instant::now();
-            let mut sent = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                while sent < begin.elapsed().as_millis() * u128::from(PER_SECOND) / 1000 {
-                    socket.send_to(&[7; DATAGRAM], (world.home, 9)).unwrap();
-                    sent += 1;
-                }
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
+fn stream(site: &Site, world: World) -> Stream {
+    let socket = site
+        .server
+        .run(move || UdpSocket::bind((world.server, 0)).unwrap());
+    Stream::start(socket, (world.home, 9).into(), DATAGRAM, PER_SECOND)
 }
 
 /// An address beside the mobile node's own.
@@ -91,12 +59,7 @@ fn arrived(site: &Site, world: World) -> u64 {
     let said = site
         .mobile_node
         .run(|| nft(&["list", "counter", "inet", "watch", "victims"]));
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let [packets, octets] = ["packets", "bytes"].map(|word| {
-        let at = words.iter().position(|known| *known == word).unwrap();
-        words[at + 1].parse::<u64>().unwrap()
-    });
-    octets - packets * world.header
+    inner_octets(&said, world.header)
 }
 
 fn sent(dataplane: &HomeAgentDataplane, world: World) -> u64 {
@@ -118,6 +81,11 @@ fn bring(
     };
     let failures = dataplane.apply([DataplaneChange::Install(tunnel)]);
     assert!(failures.is_empty(), "{failures:?}");
+}
+
+/// The binding is where it was shown to be.
+fn come_home(dataplane: &mut HomeAgentDataplane, world: World) {
+    bring(dataplane, world, world.care_of[0], Reachability::Proven);
 }
 
 /// What has gone at several times, for this long.
@@ -148,15 +116,10 @@ fn a_stream_moved_onto_a_victim_brings_it_no_more_than_its_owner_took() {
     in_each_family("credit", |world| async move {
         let site = Site::new(world);
         let mut dataplane = world.start().await;
-        bring(
-            &mut dataplane,
-            world,
-            world.care_of[0],
-            Reachability::Proven,
-        );
+        come_home(&mut dataplane, world);
         watch_victims(&site, world);
-        let _stream = Stream::start(&site, world);
-        let mut earlier = 0;
+        let _stream = stream(&site, world);
+        let (victim, mut earlier) = (world.care_of[1], 0);
         for round in 0..2 {
             let seen = watch(&dataplane, world, Duration::from_millis(2_600));
             // Of a whole second; an emulated machine may take its time until the move.
@@ -164,17 +127,12 @@ fn a_stream_moved_onto_a_victim_brings_it_no_more_than_its_owner_took() {
             let least = sent(&dataplane, world) - least;
             let begin = Instant::now();
             let start = before(&seen, begin, Duration::from_millis(2_010));
-            bring(
-                &mut dataplane,
-                world,
-                world.care_of[1],
-                Reachability::Unproven,
-            );
+            bring(&mut dataplane, world, victim, Reachability::Unproven);
             let most = sent(&dataplane, world) - start;
             let dropped = counter(&dataplane, "drop_no_credit");
             // To and fro, until everything is used up, and longer.
             while begin.elapsed() < Duration::from_secs(4) {
-                for victim in [further(world), world.care_of[1]] {
+                for victim in [further(world), victim] {
                     bring(&mut dataplane, world, victim, Reachability::Unproven);
                 }
                 std::thread::sleep(Duration::from_millis(50));
@@ -188,20 +146,10 @@ fn a_stream_moved_onto_a_victim_brings_it_no_more_than_its_owner_took() {
             assert!(got <= most, "{got} octets are more than {most}");
             assert!(got >= least, "{got} octets are less than {least}");
             earlier += got;
-            bring(
-                &mut dataplane,
-                world,
-                world.care_of[0],
-                Reachability::Proven,
-            );
+            come_home(&mut dataplane, world);
             // At once again: there is no credit for what was sent on credit, or before.
             let proven = sent(&dataplane, world);
-            bring(
-                &mut dataplane,
-                world,
-                world.care_of[1],
-                Reachability::Unproven,
-            );
+            bring(&mut dataplane, world, victim, Reachability::Unproven);
             let most = sent(&dataplane, world) - proven;
             eventually("the little credit is used up", || {
                 counter(&dataplane, "drop_no_credit") > dropped + 2 * PER_SECOND
@@ -212,12 +160,7 @@ fn a_stream_moved_onto_a_victim_brings_it_no_more_than_its_owner_took() {
             let slack = PER_SECOND / 4 * (DATAGRAM as u64 + world.header + 8);
             assert!(got <= most + slack, "{got} octets are more than {most}");
             earlier += got;
-            bring(
-                &mut dataplane,
-                world,
-                world.care_of[0],
-                Reachability::Proven,
-            );
+            come_home(&mut dataplane, world);
         }
         assert_eq!(counter(&dataplane, "icmp_errors_sent"), 0);
         dataplane.shutdown().await.unwrap();
@@ -229,13 +172,8 @@ fn who_shows_up_within_his_credit_loses_nothing() {
     in_each_family("proof", |world| async move {
         let site = Site::new(world);
         let mut dataplane = world.start().await;
-        bring(
-            &mut dataplane,
-            world,
-            world.care_of[0],
-            Reachability::Proven,
-        );
-        let _stream = Stream::start(&site, world);
+        come_home(&mut dataplane, world);
+        let _stream = stream(&site, world);
         for care_of in [world.care_of[1], world.care_of[0]] {
             let seen = watch(&dataplane, world, Duration::from_secs(1));
             let [first, last] = [seen.first(), seen.last()].map(|seen| seen.unwrap().1);

@@ -24,3 +24,5 @@ mod ipv4_packets;
 mod ipv6_packets;
 #[path = "../netlink/namespace.rs"]
 mod namespace;
+#[path = "../stream/mod.rs"]
+mod stream;
