@@ -11,7 +11,7 @@ use mobility_protocol::HomeAddress;
 use socket2::{Domain, Socket, Type};
 use tun_rs::SyncDevice;
 
-use crate::mobile_node_routes::{routes, tunnel};
+use crate::mobile_node_routes::{bound_routes, routes, tunnel};
 use crate::namespace::{
     ACCESS_6, CORRESPONDENT_6, HOME_6, OTHER_6, ROUTER_6, attach_6, echo_at, eventually, ip, run,
     says_back, set_ipv6, snapshot, tunnel_device, tunnel_device_holder,
@@ -69,12 +69,7 @@ fn only_sockets_without_a_source_take_the_home_address() {
         let bound = UdpSocket::bind((ACCESS_6, 0)).unwrap();
 
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME_6, &[CORRESPONDENT_6]))
-            .await
-            .unwrap();
+        let mut routes = bound_routes(tunnel(HOME_6, &[CORRESPONDENT_6])).await;
 
         assert_eq!(
             source_toward(CORRESPONDENT_6).unwrap(),
@@ -144,12 +139,7 @@ fn a_host_without_another_address_does_not_take_the_home_address_for_others() {
     run("IPv6 without an address", || async {
         let peer = attach_6();
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME_6, &[CORRESPONDENT_6]))
-            .await
-            .unwrap();
+        let mut routes = bound_routes(tunnel(HOME_6, &[CORRESPONDENT_6])).await;
         let second = Ipv6Addr::new(0x2001, 0xdb8, 4, 0, 0, 0, 0, 10);
         routes.install(&tunnel(second, &[ROUTER_6])).await.unwrap();
         // A link-local address and a route, as before an advertisement's prefix is usable.
@@ -211,12 +201,7 @@ fn forwarded_traffic_is_left_alone() {
         peer.run(|| ip(&format!("-6 route add 2001:db8:2::/64 via {ACCESS_6}")));
 
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME_6, &[CORRESPONDENT_6]))
-            .await
-            .unwrap();
+        let _routes = bound_routes(tunnel(HOME_6, &[CORRESPONDENT_6])).await;
         let source = container.run(|| {
             let mut stream =
                 TcpStream::connect_timeout(&(CORRESPONDENT_6, 7).into(), Duration::from_secs(5))

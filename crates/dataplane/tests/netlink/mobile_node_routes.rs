@@ -48,12 +48,17 @@ pub(crate) fn routes() -> Routes {
     Routes::new(Netlink::open().unwrap(), MOBILE_NODE_DEVICE, 1480)
 }
 
-/// What a run does that has restored the binding of the one before.
-async fn restored() {
+/// Those of a run that begins with this tunnel.
+pub(crate) async fn bound_routes(tunnel: Tunnel) -> Routes {
     let mut routes = routes();
     routes.prepare().await.unwrap();
-    let tunnel = tunnel(HOME, &[CORRESPONDENT]);
     routes.install(&tunnel).await.unwrap();
+    routes
+}
+
+/// What a run does that has restored the binding of the one before.
+async fn restored() {
+    let mut routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
     routes.settle().await.unwrap();
 }
 
@@ -156,12 +161,7 @@ fn only_sockets_without_a_source_take_the_home_address() {
         let bound = UdpSocket::bind((ACCESS, 0)).unwrap();
 
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME, &[CORRESPONDENT]))
-            .await
-            .unwrap();
+        let mut routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
 
         assert_eq!(source_toward(CORRESPONDENT).unwrap(), HOME, "a new socket");
         assert_eq!(source_toward(OTHER).unwrap(), ACCESS, "toward anybody else");
@@ -227,12 +227,7 @@ fn marked_packets_without_a_main_route_use_the_hosts_further_rules() {
         ip(&format!("route add default via {ROUTER} table 77"));
         ip("rule add pref 30000 from all lookup 77");
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME, &[CORRESPONDENT]))
-            .await
-            .unwrap();
+        let _routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
         assert_eq!(source_toward(CORRESPONDENT).unwrap(), HOME);
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         socket.set_mark(FWMARK).unwrap();
@@ -254,12 +249,7 @@ fn packets_of_the_correspondent_pass_strict_reverse_path_filtering() {
         std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
         std::fs::write("/proc/sys/net/ipv4/conf/default/rp_filter", "1").unwrap();
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME, &[CORRESPONDENT]))
-            .await
-            .unwrap();
+        let _routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
         let socket = UdpSocket::bind((HOME, 5000)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_secs(5)))
@@ -285,12 +275,7 @@ fn when_the_agent_is_killed_new_sockets_connect_plainly_and_old_ones_wait() {
             ip("-o link").contains(MOBILE_NODE_DEVICE)
         })
         .await;
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME, &[CORRESPONDENT]))
-            .await
-            .unwrap();
+        let routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
         let session = UdpSocket::bind("0.0.0.0:0").unwrap();
         session.connect((CORRESPONDENT, 9)).unwrap();
         assert_eq!(session.local_addr().unwrap().ip(), HOME);
@@ -332,12 +317,7 @@ fn a_tcp_session_waits_for_the_agent_and_goes_on() {
     run("TCP across a restart", || async {
         let _peer = attach();
         let device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME, &[CORRESPONDENT]))
-            .await
-            .unwrap();
+        let _routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
         let attempt = std::thread::spawn(|| {
             TcpStream::connect_timeout(&(CORRESPONDENT, 7).into(), Duration::from_secs(20))
         });
@@ -410,12 +390,7 @@ fn the_second_claim_of_a_correspondent_is_refused() {
     run("two claims", || async {
         let _peer = attach();
         let _device = tunnel_device();
-        let mut routes = routes();
-        routes.prepare().await.unwrap();
-        routes
-            .install(&tunnel(HOME, &[CORRESPONDENT]))
-            .await
-            .unwrap();
+        let mut routes = bound_routes(tunnel(HOME, &[CORRESPONDENT])).await;
         let standing = snapshot();
         let second = tunnel(Ipv4Addr::new(10, 128, 0, 10), &[OTHER, CORRESPONDENT]);
         let refused = routes.install(&second).await.unwrap_err();
