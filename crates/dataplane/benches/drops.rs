@@ -9,6 +9,8 @@
 #[path = "../tests/userspace_lab/mod.rs"]
 mod userspace_lab;
 
+mod iperf;
+
 use std::io::IoSlice;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use iperf::{megabits, seconds, servers};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use socket2::{Domain, Socket, Type};
 use userspace_lab::*;
@@ -29,16 +32,10 @@ fn main() {
     if !possible() {
         return;
     }
-    let seconds = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .next()
-        .unwrap_or(5);
+    let seconds = seconds();
     let lab = Lab::new();
     let (home_agent, _mobile_node) = lab.bound();
-    let _server = lab.cn.start(&format!("iperf3 -s -B {CORRESPONDENT}"));
-    eventually("the server listens", || {
-        !lab.cn.sh("ss -Hltn sport = 5201").is_empty()
-    });
+    let _servers = servers(&lab, &[CORRESPONDENT.into()]);
 
     let good = datagram(HOME, CORRESPONDENT, 9);
     let elsewhere = datagram(HOME, Ipv4Addr::new(198, 51, 100, 9), 9);
@@ -95,7 +92,7 @@ fn main() {
             drops / took,
             busy / drops.max(1.0),
             drops * 1e9 / busy,
-            received(&report)
+            megabits(&report).map_or_else(|| "?".to_owned(), |rate| rate.to_string())
         );
     }
     println!("home agent: {:?}", counted(&home_agent));
@@ -161,20 +158,4 @@ fn worked() -> u64 {
     let times = times.unwrap_or_else(|error| panic!("no times of a thread: {error}"));
     let worked = times.split(' ').next().and_then(|time| time.parse().ok());
     worked.unwrap_or_else(|| panic!("no time in {times}"))
-}
-
-/// What the receiver's line of a report says.
-fn received(report: &str) -> &str {
-    let line = report.lines().find(|line| line.ends_with("receiver"));
-    let mut words = line.unwrap_or_default().split_whitespace();
-    let mut last = "?";
-    words
-        .find_map(|word| match word {
-            "Mbits/sec" => Some(last),
-            _ => {
-                last = word;
-                None
-            }
-        })
-        .unwrap_or("?")
 }

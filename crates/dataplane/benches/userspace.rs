@@ -11,28 +11,25 @@
 #[path = "../tests/userspace_lab/mod.rs"]
 mod userspace_lab;
 
-use userspace_lab::{CORRESPONDENT, Lab, counted, eventually, possible};
+mod iperf;
+
+use std::net::Ipv4Addr;
+
+use iperf::{megabits, received, seconds, servers};
+use userspace_lab::{CORRESPONDENT, Lab, counted, possible};
 
 /// The second address of the correspondent, to which no tunnel leads.
-const PLAIN: &str = "198.51.100.8";
+const PLAIN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 
 fn main() {
     if !possible() {
         return;
     }
-    let seconds = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .next()
-        .unwrap_or(5);
+    let seconds = seconds();
     let lab = Lab::new();
     let (home_agent, mobile_node) = lab.bound();
     lab.cn.sh(&format!("ip addr add {PLAIN}/24 dev eth0"));
-    // Bound, because a server answers UDP from its first address.
-    let _servers = [PLAIN, &CORRESPONDENT.to_string()]
-        .map(|address| lab.cn.start(&format!("iperf3 -s -B {address}")));
-    eventually("both servers listen", || {
-        lab.cn.sh("ss -Hltn sport = 5201").lines().count() == 2
-    });
+    let _servers = servers(&lab, &[PLAIN.into(), CORRESPONDENT.into()]);
 
     println!(
         "{:<28}{:>10}{:>12}{:>10}{:>16}{:>12}",
@@ -44,7 +41,7 @@ fn main() {
         ("64-byte packets to it", "-u -b 0 -l 36", Unit::Packets),
         ("64-byte packets from it", "-u -b 0 -l 36 -R", Unit::Packets),
     ] {
-        let measure = |address: &str| {
+        let measure = |address: Ipv4Addr| {
             let report = lab.mn.sh(&format!(
                 "iperf3 -c {address} -t {seconds} -f m --get-server-output {options}"
             ));
@@ -60,7 +57,7 @@ fn main() {
         limit_merging(1);
         let by_packet = measure(PLAIN);
         limit_merging(65_535);
-        let tunnel = measure(&CORRESPONDENT.to_string());
+        let tunnel = measure(CORRESPONDENT);
         let (of_plain, of_packets) = (tunnel / plain, tunnel / by_packet);
         println!(
             "{what:<28}{plain:>10.0}{by_packet:>12.0}{tunnel:>10.0}{of_plain:>16.2}{of_packets:>12.2}  {}",
@@ -90,21 +87,10 @@ impl Unit {
 
     /// What the receiver's line of a report says.
     fn read(self, report: &str, seconds: u32) -> Option<f64> {
-        let line = report
-            .lines()
-            .find(|line| line.trim_end().ends_with("receiver"))?;
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let before = |unit: &str| {
-            words
-                .iter()
-                .position(|word| *word == unit)
-                .and_then(|at| words.get(at - 1))
-                .copied()
-        };
         match self {
-            Self::Megabits => before("Mbits/sec")?.parse().ok(),
+            Self::Megabits => megabits(report),
             Self::Packets => {
-                let (lost, total) = words.iter().find_map(|word| {
+                let (lost, total) = received(report)?.iter().find_map(|word| {
                     word.split_once('/')
                         .filter(|(lost, _)| lost.parse::<f64>().is_ok())
                 })?;
