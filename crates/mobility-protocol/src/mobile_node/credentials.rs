@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{Attempt, Purpose, Request};
 use super::context::Context;
+use super::shared_keys::SharedKeys;
 use super::signalling::{Acknowledgement, Challenge, Verdict};
 use super::status::Drop;
 use crate::security::{Cookie, KeyPair, PublicKey, ResumptionToken, SecurityAssociation};
@@ -64,14 +65,7 @@ impl std::fmt::Debug for StoredAgreement {
 /// How messages to one home agent are authenticated.
 #[derive(Debug)]
 pub(super) enum Authority {
-    Shared {
-        /// The preferred one first.
-        associations: Vec<SecurityAssociation>,
-        /// Which of them the home agent answered under last, or the preferred one.
-        answered: usize,
-        /// What the home agent waits for, under that one.
-        cookie: Option<Cookie>,
-    },
+    Shared(SharedKeys),
     Agreed(Box<Agreement>),
 }
 
@@ -130,11 +124,11 @@ impl Authority {
     ) -> Self {
         match credentials {
             Credentials::Associations { preferred, others } => {
-                let mut authority = Self::shared(preferred, others);
+                let mut keys = SharedKeys::new(preferred, others);
                 if let Some(spi) = context.memory.answered {
-                    authority.answered(spi);
+                    keys.set_answered(spi);
                 }
-                authority
+                Self::Shared(keys)
             }
             Credentials::Agreement { pinned } => {
                 if let Some(agreement) = Agreement::of_acquaintance(agent, pinned, context) {
@@ -148,16 +142,6 @@ impl Authority {
         }
     }
 
-    fn shared(preferred: SecurityAssociation, others: Vec<SecurityAssociation>) -> Self {
-        let mut associations = vec![preferred];
-        associations.extend(others);
-        Self::Shared {
-            associations,
-            answered: 0,
-            cookie: None,
-        }
-    }
-
     /// Goes on from what was stored; `None` where that does not fit what is configured today.
     pub(super) fn resume(
         credentials: Credentials,
@@ -166,7 +150,7 @@ impl Authority {
     ) -> Option<Self> {
         let pinned = match credentials {
             Credentials::Associations { preferred, others } => {
-                return Some(Self::shared(preferred, others));
+                return Some(Self::Shared(SharedKeys::new(preferred, others)));
             }
             Credentials::Agreement { pinned } => pinned,
         };
@@ -189,16 +173,9 @@ impl Authority {
     /// What the next message of this attempt is authenticated with. Keys that get no answer take turns.
     pub(super) fn association(&self, attempt: &Attempt) -> SecurityAssociation {
         match self {
-            Self::Shared {
-                associations,
-                answered,
-                ..
-            } => {
-                let turn = attempt.turn(self.keys(), *answered);
-                let chosen = associations.get(turn).or(associations.first());
-                chosen
-                    .cloned()
-                    .unwrap_or_else(SecurityAssociation::open_mode)
+            Self::Shared(keys) => {
+                let turn = attempt.turn(keys.count(), keys.answered());
+                keys.at(turn).clone()
             }
             Self::Agreed(agreement) => match &agreement.made {
                 Some(made) => made.association.clone(),
@@ -218,18 +195,11 @@ impl Authority {
         let cookie = |asked: Option<Cookie>, room: bool| asked.or(room.then_some(Cookie::NONE));
         let update = purpose == Purpose::Update;
         match self {
-            Self::Shared {
-                associations,
-                answered,
-                cookie: asked,
-            } => {
-                let same = associations.get(*answered) == Some(association);
-                Elements {
-                    key_share: None,
-                    cookie: cookie(asked.filter(|_| same), update),
-                    token: None,
-                }
-            }
+            Self::Shared(keys) => Elements {
+                key_share: None,
+                cookie: cookie(keys.cookie(association), update),
+                token: None,
+            },
             Self::Agreed(agreement) => {
                 let first = purpose == Purpose::First;
                 let introduced = first || agreement.cookie.is_some();
@@ -255,8 +225,8 @@ impl Authority {
         request: &Request,
     ) -> Result<Verdict, Drop> {
         let agreement = match self {
-            Self::Shared { associations, .. } => {
-                let association = associations.iter().find(|one| one.spi == request.spi);
+            Self::Shared(keys) => {
+                let association = keys.find(request.spi);
                 let association = association.ok_or(Drop::AuthenticationFailed)?;
                 return acknowledgement.verify(association, identity, request);
             }
@@ -287,23 +257,15 @@ impl Authority {
     /// How many keys there are to try.
     pub(super) const fn keys(&self) -> usize {
         match self {
-            Self::Shared { associations, .. } => associations.len(),
+            Self::Shared(keys) => keys.count(),
             Self::Agreed(_) => 1,
         }
     }
 
     /// The home agent has the shared key with this index.
     pub(super) fn answered(&mut self, spi: u32) {
-        if let Self::Shared {
-            associations,
-            answered,
-            cookie,
-        } = self
-            && let Some(index) = associations.iter().position(|one| one.spi == spi)
-            && index != *answered
-        {
-            *answered = index;
-            *cookie = None;
+        if let Self::Shared(keys) = self {
+            keys.set_answered(spi);
         }
     }
 
@@ -367,7 +329,7 @@ impl Authority {
         given: Option<(ResumptionToken, CareOfAddress)>,
     ) {
         match self {
-            Self::Shared { cookie, .. } => *cookie = asked,
+            Self::Shared(keys) => keys.set_cookie(asked),
             Self::Agreed(agreement) => {
                 agreement.cookie = asked;
                 agreement.token = given.or(agreement.token);

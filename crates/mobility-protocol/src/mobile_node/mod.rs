@@ -63,6 +63,7 @@ mod entry;
 mod event;
 mod input;
 mod outcomes;
+mod shared_keys;
 mod signalling;
 mod snapshot;
 mod status;
