@@ -1,6 +1,7 @@
 //! A mobile node in virtual time, with a home agent that answers what a test tells it to.
 
 mod anything;
+mod asking;
 mod keys;
 mod mip6;
 mod moving;
