@@ -390,6 +390,13 @@ impl Daemon {
         }
     }
 
+    /// Forgets everything it knew: removes the state directory of one that does not run.
+    pub fn lose_state(&self) -> Result<(), LabError> {
+        let state = format!("{}-state", self.program);
+        let state = self.node.directory().join(state);
+        fs::remove_dir_all(&state).map_err(LabError::io(format!("remove {}", state.display())))
+    }
+
     fn invocation(&self) -> Result<Invocation, LabError> {
         Ok(self
             .node
@@ -463,12 +470,6 @@ impl HomeAgent {
         Ok(HomeAgent {
             daemon: Daemon::start("chad", &site.gateway, &settings.to_toml(&place))?,
         })
-    }
-
-    /// Forgets everything it knew: removes the state directory of a `chad` that does not run.
-    pub fn lose_state(&self) -> Result<(), LabError> {
-        let state = self.daemon.node.directory().join("chad-state");
-        fs::remove_dir_all(&state).map_err(LabError::io(format!("remove {}", state.display())))
     }
 }
 

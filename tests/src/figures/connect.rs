@@ -57,25 +57,29 @@ pub fn measure(round_trip: Duration, rounds: usize) -> Result<Section, Failure> 
     for server in [&stage.site.server, &plain.server] {
         accept_all(server)?;
     }
-    let names = stage.internet.names();
-
     let mut first_plain = Pair::default();
-    let mut first = Pair::default();
+    let (mut first, mut again) = (Pair::default(), Pair::default());
     for round in 0..rounds {
         let name = format!("plain{round}.example");
-        names.set(&name, plain.address);
+        stage.internet.names().set(&name, plain.address);
         first_plain.take(&stage, &without, &name, false)?;
 
-        let name = format!("mobile{round}.example");
-        names.set(&name, stage.site.address);
-        names.set(&format!("cha.{name}"), stage.site.agent);
-        first.take(&stage, &without, &name, true)?;
-        stage.agent.command(&["release", &name])?.success()?;
-        stage
-            .agent
-            .wait_for_status("no binding to be left", BOUND, |status| {
-                status.bindings.is_empty()
-            })?;
+        stage.agent.stop()?;
+        stage.agent.lose_state()?;
+        stage.agent.run_until_ready()?;
+        for (what, pair) in [("first", &mut first), ("again", &mut again)] {
+            let name = format!("{what}{round}.example");
+            let names = stage.internet.names();
+            names.set(&name, stage.site.address);
+            names.set(&format!("cha.{name}"), stage.site.agent);
+            pair.take(&stage, &without, &name, true)?;
+            stage.agent.command(&["release", &name])?.success()?;
+            stage
+                .agent
+                .wait_for_status("no binding to be left", BOUND, |status| {
+                    status.bindings.is_empty()
+                })?;
+        }
     }
     let mut standing = Pair::default();
     stage
@@ -100,6 +104,7 @@ pub fn measure(round_trip: Duration, rounds: usize) -> Result<Section, Failure> 
     for (what, pair) in [
         ("without CHA, first contact", first_plain),
         ("with CHA, first contact", first),
+        ("with CHA, who returns", again),
         ("with CHA, binding stands", standing),
     ] {
         let (without, with) = (pair.without.median(), pair.with.median());
