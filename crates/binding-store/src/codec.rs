@@ -1,7 +1,7 @@
 //! Records as octets.
 //!
 //! ```text
-//! version 3 · stamp · association · lease
+//! version 4 · stamp · association · lease · counted at
 //! stamp:       0 | 1 · timestamp 8 | 2 · sequence number 2 | 3 · timestamp 8 · sequence number 2
 //! association: 0                                      the open one
 //!              1 · algorithm 1 · SPI 4 · length 2 · key
@@ -10,10 +10,11 @@
 //! address:     4 · 4 octets | 6 · 16 octets
 //! reachability: 0 proven | 1 unproven
 //! transport:   0 · UDP port 2 | 1                     the Mobility Header
+//! counted at:  0 | 1 · care-of address
 //! ```
 //! Numbers are big-endian, times and durations nanoseconds. Version 1 has a timestamp for a stamp, and
 //! no transport: it knew IPv4 only. Neither it nor version 2 has a reachability: whoever was there counts
-//! as proven.
+//! as proven. None of the three says where strangers are counted: those are that are bound, where they are.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -24,9 +25,11 @@ use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
 use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip4;
 use mobility_protocol::wire::mip6::SequenceNumber;
-use mobility_protocol::{Identity, Reachability, Stamp, Transport};
+use mobility_protocol::{CareOfAddress, Identity, Reachability, Stamp, Transport};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// What records say that were written before it was known after a restart whom quotas count where.
+const WITHOUT_COUNT: u8 = 3;
 /// What records say that were written before anybody had to show where he is.
 const WITHOUT_REACHABILITY: u8 = 2;
 /// What records say that were written before there was IPv6.
@@ -88,6 +91,10 @@ pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
             put_duration(&mut octets, forget_at);
         }
     }
+    octets.push(u8::from(record.counted_at.is_some()));
+    if let Some(care_of) = record.counted_at {
+        put_address(&mut octets, care_of.ip());
+    }
     octets
 }
 
@@ -95,19 +102,32 @@ pub(crate) fn decode(identity: &[u8], octets: &[u8]) -> Result<StoredRecord, Cod
     let mut reader = Reader(octets);
     let version = reader.u8()?;
     let last = match version {
-        VERSION | WITHOUT_REACHABILITY => reader.stamp()?,
+        VERSION | WITHOUT_COUNT | WITHOUT_REACHABILITY => reader.stamp()?,
         IPV4_ONLY => Identification(reader.u64()?).into(),
         other => return Err(CodecError::Version(other)),
     };
+    let association = reader.association()?;
+    let lease = reader.lease(version)?;
     let record = StoredRecord {
         identity: Identity::new(identity).map_err(|error| CodecError::Identity(error.0))?,
         last,
-        association: Arc::new(reader.association()?),
-        lease: reader.lease(version)?,
+        lease,
+        counted_at: match version {
+            VERSION => reader.counted_at()?,
+            _ => bound_at(&lease).filter(|_| association.is_agreed()),
+        },
+        association: Arc::new(association),
     };
     match reader.0.len() {
         0 => Ok(record),
         left => Err(CodecError::Trailing(left)),
+    }
+}
+
+const fn bound_at(lease: &StoredLease) -> Option<CareOfAddress> {
+    match lease {
+        StoredLease::Bound { care_of, .. } => Some(*care_of),
+        StoredLease::Released { .. } => None,
     }
 }
 
@@ -241,7 +261,7 @@ impl Reader<'_> {
     }
 
     fn reachability(&mut self, version: u8) -> Result<Reachability, CodecError> {
-        if version < VERSION {
+        if version <= WITHOUT_REACHABILITY {
             return Ok(Reachability::Proven);
         }
         match self.u8()? {
@@ -299,6 +319,17 @@ impl Reader<'_> {
         }
     }
 
+    fn counted_at(&mut self) -> Result<Option<CareOfAddress>, CodecError> {
+        match self.u8()? {
+            0 => Ok(None),
+            1 => Ok(Some(self.address()?.into())),
+            value => Err(CodecError::Value {
+                field: "count",
+                value,
+            }),
+        }
+    }
+
     fn address(&mut self) -> Result<IpAddr, CodecError> {
         match self.u8()? {
             4 => Ok(Ipv4Addr::from(self.array::<4>()?).into()),
@@ -337,163 +368,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn address() -> impl Strategy<Value = IpAddr> {
-        prop_oneof![
-            any::<Ipv4Addr>().prop_map(IpAddr::V4),
-            any::<Ipv6Addr>().prop_map(IpAddr::V6)
-        ]
-    }
-
-    fn time() -> impl Strategy<Value = Duration> {
-        any::<u64>().prop_map(Duration::from_nanos)
-    }
-
-    fn transport() -> impl Strategy<Value = Transport> {
-        prop_oneof![
-            any::<u16>().prop_map(|port| Transport::Udp { port }),
-            Just(Transport::MobilityHeader)
-        ]
-    }
-
-    fn lease() -> impl Strategy<Value = StoredLease> {
-        let bound = (
-            address(),
-            address(),
-            any::<bool>(),
-            transport(),
-            time(),
-            time(),
-        )
-            .prop_map(|(home, care_of, proven, transport, lifetime, expires_at)| {
-                StoredLease::Bound {
-                    home_address: home.into(),
-                    care_of: care_of.into(),
-                    reachability: match proven {
-                        true => Reachability::Proven,
-                        false => Reachability::Unproven,
-                    },
-                    transport,
-                    lifetime,
-                    expires_at,
-                }
-            });
-        let released = (address(), prop::option::of(time()), time()).prop_map(
-            |(home, held_until, forget_at)| StoredLease::Released {
-                home_address: home.into(),
-                held_until,
-                forget_at,
-            },
-        );
-        prop_oneof![bound, released]
-    }
-
-    fn association() -> impl Strategy<Value = SecurityAssociation> {
-        let own = (
-            any::<u32>(),
-            prop::sample::select(&Algorithm::ALL),
-            prop::collection::vec(any::<u8>(), 1..64),
-        );
-        prop_oneof![
-            Just(SecurityAssociation::open_mode()),
-            own.prop_map(|(spi, algorithm, key)| SecurityAssociation {
-                spi,
-                algorithm,
-                key: Key::new(key).unwrap()
-            }),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn records_survive(
-            identity in prop::collection::vec(any::<u8>(), 1..255),
-            association in association(),
-            timestamp: Option<u64>,
-            sequence: Option<u16>,
-            lease in lease(),
-        ) {
-            let record = StoredRecord {
-                identity: Identity::new(&identity).unwrap(),
-                association: Arc::new(association),
-                last: Stamp {
-                    timestamp: timestamp.map(Identification),
-                    sequence: sequence.map(SequenceNumber),
-                },
-                lease,
-            };
-            let octets = encode(&record);
-            prop_assert_eq!(decode(&identity, &octets), Ok(record));
-            for end in 0..octets.len() {
-                prop_assert_eq!(decode(&identity, &octets[..end]), Err(CodecError::Truncated));
-            }
-        }
-
-        #[test]
-        fn anything_may_be_on_a_disk(octets in prop::collection::vec(any::<u8>(), 0..80)) {
-            let _ = decode(b"a", &octets);
-            let _ = decode(b"", &[&[VERSION], octets.as_slice()].concat());
-            let _ = decode(b"a", &[&[WITHOUT_REACHABILITY], octets.as_slice()].concat());
-            let _ = decode(b"a", &[&[IPV4_ONLY], octets.as_slice()].concat());
-        }
-    }
-
-    #[test]
-    fn an_open_binding_takes_few_octets() {
-        let record = StoredRecord {
-            identity: Identity::new("a").unwrap(),
-            association: Arc::new(SecurityAssociation::open_mode()),
-            last: Identification(1).into(),
-            lease: StoredLease::Bound {
-                home_address: Ipv4Addr::LOCALHOST.into(),
-                care_of: Ipv4Addr::LOCALHOST.into(),
-                reachability: Reachability::Proven,
-                transport: Transport::Udp { port: 434 },
-                lifetime: Duration::from_secs(1),
-                expires_at: Duration::from_secs(2),
-            },
-        };
-        assert_eq!(encode(&record).len(), 42);
-    }
-
-    #[test]
-    fn records_of_the_first_version_are_read() {
-        let bound = [
-            &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0][..],
-            &[4, 10, 0, 0, 1, 4, 198, 51, 100, 7],
-            &1_000_u64.to_be_bytes(),
-            &2_000_u64.to_be_bytes(),
-        ]
-        .concat();
-        let record = decode(b"a", &bound).unwrap();
-        assert_eq!(record.last, Identification(9).into());
-        assert_eq!(
-            record.lease,
-            StoredLease::Bound {
-                home_address: Ipv4Addr::new(10, 0, 0, 1).into(),
-                care_of: Ipv4Addr::new(198, 51, 100, 7).into(),
-                reachability: Reachability::Proven,
-                transport: Transport::Udp { port: 434 },
-                lifetime: Duration::from_nanos(1_000),
-                expires_at: Duration::from_nanos(2_000),
-            }
-        );
-        let released = [
-            &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1][..],
-            &[4, 10, 0, 0, 1, 0],
-            &3_000_u64.to_be_bytes(),
-        ]
-        .concat();
-        assert!(matches!(
-            decode(b"a", &released).unwrap().lease,
-            StoredLease::Released {
-                held_until: None,
-                ..
-            }
-        ));
-    }
-}
+mod tests;

@@ -58,6 +58,7 @@ fn record(number: u32) -> StoredRecord {
             lifetime: Duration::from_secs(600),
             expires_at: Duration::from_nanos(1_767_225_600_123_456_789),
         },
+        counted_at: Some(Ipv4Addr::new(198, 51, 100, 9).into()),
     }
 }
 

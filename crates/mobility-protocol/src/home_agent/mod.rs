@@ -459,6 +459,7 @@ impl HomeAgent {
             identity: node.identity.clone(),
             association: node.association.clone(),
             last: node.last,
+            counted_at: node.counted_at,
             lease: match node.lease {
                 Lease::Bound(binding) => StoredLease::Bound {
                     home_address: binding.home_address,

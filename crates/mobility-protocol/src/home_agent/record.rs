@@ -19,6 +19,8 @@ pub struct StoredRecord {
     pub last: Stamp,
     /// What it has or had.
     pub lease: StoredLease,
+    /// Where it was when it came, if there is a quota for who is there.
+    pub counted_at: Option<CareOfAddress>,
 }
 
 impl StoredRecord {

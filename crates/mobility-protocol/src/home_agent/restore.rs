@@ -204,16 +204,13 @@ impl HomeAgent {
             identity,
             association,
             last,
+            counted_at,
             ..
         } = record;
         // One copy of the key for everybody who shares it.
         let association = match self.policy.association(&identity, association.spi) {
             Some(shared) => Arc::clone(shared),
             None => association,
-        };
-        let counted_at = match lease {
-            Lease::Bound(binding) if association.is_agreed() => Some(binding.care_of),
-            Lease::Bound(_) | Lease::Released { .. } => None,
         };
         if let Some(care_of) = counted_at {
             self.taken.note(care_of);

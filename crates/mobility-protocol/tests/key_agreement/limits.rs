@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use mobility_protocol::home_agent::Quotas;
+use mobility_protocol::home_agent::{HomeAgent, Quotas};
 use mobility_protocol::mobile_node::BindingState;
 use mobility_protocol::wire::mip6::Packet;
 
-use crate::world::{World, families};
+use crate::world::{SEED, World, agent_config, families};
 
 #[test]
 fn one_host_has_a_quota_and_gets_it_back_when_its_addresses_have_rested() {
@@ -24,6 +24,24 @@ fn one_host_has_a_quota_and_gets_it_back_when_its_addresses_have_rested() {
         assert_eq!(held, 0, "who is refused costs the pool nothing");
         // All three expire, rest, and are forgotten.
         world.wait(Duration::from_secs(601));
+        assert_eq!(crowd(&mut world, 30..33), 0, "they rest");
+        world.wait(Duration::from_secs(61));
+        assert_eq!(crowd(&mut world, 40..50), 3);
+    });
+}
+
+#[test]
+fn what_a_host_had_counts_after_a_restart() {
+    families(|family| {
+        let mut world = World::with(family, |config| config.quotas.host = 3);
+        assert_eq!(crowd(&mut world, 20..30), 3);
+        world.wait(Duration::from_secs(601));
+        let mut config = agent_config(&SEED);
+        config.quotas.host = 3;
+        world.agent = HomeAgent::new(config, [3; 32], world.now, world.unix_time()).unwrap();
+        let stored = world.store.values().cloned();
+        world.agent.restore(stored, world.now);
+        world.commit();
         assert_eq!(crowd(&mut world, 30..33), 0, "they rest");
         world.wait(Duration::from_secs(61));
         assert_eq!(crowd(&mut world, 40..50), 3);

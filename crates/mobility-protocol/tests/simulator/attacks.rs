@@ -109,11 +109,9 @@ impl World {
         self.agents.iter().map(|agent| agent.tunnels.len()).sum()
     }
 
-    /// What the attacker's site can have of all home agents: as much again after each restart, if what he
-    /// had was elsewhere then, or at rest.
+    /// What the attacker's site can have of all home agents.
     fn quota(&self) -> usize {
-        let lives: usize = self.agents.iter().map(|agent| agent.lives).sum();
-        QUOTAS.site as usize * lives * CROWD.families.len()
+        QUOTAS.site as usize * self.agents.len() * CROWD.families.len()
     }
 
     /// How often something happened at all home agents and laptops.

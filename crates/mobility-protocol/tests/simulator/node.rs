@@ -286,8 +286,6 @@ pub(crate) struct Agent {
     pub(crate) machine: Option<HomeAgent>,
     store: BTreeMap<(Owner, Family), StoredRecord>,
     pub(crate) tunnels: BTreeMap<HomeAddress, Tunnel>,
-    /// How often it started with what its store holds now.
-    pub(crate) lives: usize,
 }
 
 impl Agent {
@@ -335,7 +333,6 @@ impl Agent {
             machine: None,
             store: BTreeMap::new(),
             tunnels: BTreeMap::new(),
-            lives: 0,
         }
     }
 
@@ -347,7 +344,6 @@ impl Agent {
             legacy: false,
         };
         self.store.clear();
-        self.lives = 0;
     }
 
     /// An address of the pool of the agent with this index.
@@ -378,7 +374,6 @@ impl Agent {
             .expect("a sane configuration");
         machine.restore(self.store.values().cloned(), now);
         self.machine = Some(machine);
-        self.lives += 1;
     }
 
     /// chad dies, and its data path with it.
