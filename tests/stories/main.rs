@@ -92,8 +92,8 @@ const BOOK: &[StoryEntry] = &[
     )
     .told_in(&Family::ALL)
     .only(&[Backend::Userspace]),
-    story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(curl_survives_ten_moves, ["curl"]),
+    story!(ssh_survives_ten_moves, ["ssh", "ssh-keygen", "sshd"]),
     story!(iperf3_survives_ten_moves, ["iperf3", "ip"]),
     story!(make_before_break_loses_nothing, []),
     story!(ping_survives_moves, ["ping", "tcpdump", "tshark"]),

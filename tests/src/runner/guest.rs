@@ -66,20 +66,19 @@ fn make_tunnels() -> Result<(), LabError> {
         .try_for_each(|family| network.tunnel(family.name(), family))
 }
 
-/// Tells `cells`, as many at a time as there are processors: one story alone keeps one of them busy. What each says
+/// Tells `cells`, as many at a time as there are processors: one story alone keeps one of them busy. The first is told
+/// by itself, since a machine that has just booted reads every program and module for the first time. What each says
 /// stays together.
 pub(super) fn tell(cells: &[Cell<'_>]) {
-    let waiting = Mutex::new(cells.iter());
+    let Some((first, others)) = cells.split_first() else {
+        return;
+    };
+    tell_one(*first);
+    let waiting = Mutex::new(others.iter());
     let next = || waiting.lock().ok()?.next().copied();
     let tell_next = || {
         while let Some(cell) = next() {
-            let mut said = format!("\n{cell}\n");
-            let performance = performance::perform(cell, &mut |line| {
-                said.push_str(&line);
-                said.push('\n');
-            });
-            said.push_str(&report(cell, &performance));
-            say(said);
+            tell_one(cell);
         }
     };
     let at_once = thread::available_parallelism().map_or(1, usize::from);
@@ -88,6 +87,16 @@ pub(super) fn tell(cells: &[Cell<'_>]) {
             scope.spawn(tell_next);
         }
     });
+}
+
+fn tell_one(cell: Cell<'_>) {
+    let mut said = format!("\n{cell}\n");
+    let performance = performance::perform(cell, &mut |line| {
+        said.push_str(&line);
+        said.push('\n');
+    });
+    said.push_str(&report(cell, &performance));
+    say(said);
 }
 
 /// What happened, for whoever started this process with [`HERE`].
