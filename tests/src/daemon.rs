@@ -34,6 +34,9 @@ const STOP: Duration = Duration::from_secs(10);
 
 const COMMAND: Duration = Duration::from_secs(10);
 
+/// The longest `hold` that mn-agent takes, in milliseconds, which [`patience`] does not stretch.
+const LONGEST_HOLD: u32 = 10_000;
+
 /// The parts of chad.toml that stories vary. Times are in seconds so that stories stay short, and
 /// stretched by [`patience`].
 #[derive(Clone, Debug)]
@@ -197,7 +200,7 @@ impl AgentSettings {
              [policy]\n{}\n\
              [dataplane]\nbackend = \"{}\"\n{}",
             self.dns_mode,
-            self.hold * patience(),
+            (self.hold * patience()).min(LONGEST_HOLD),
             self.lookup_window * patience(),
             self.linger * patience(),
             self.inactivity * patience(),
