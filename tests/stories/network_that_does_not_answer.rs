@@ -19,12 +19,12 @@ pub(crate) fn tell(story: &Story) -> Told {
     stage.laptop.also_join(&stage.train)?;
     wait_for_size(&file, size + 700_000, BOUND)?;
     let bindings = stage.agent.status()?.bindings;
+    let chad = stage.chad.status()?;
     held.finish(BOUND)?.success()?;
     check_body(&file, OCTETS)?;
     ensure(web.served().len() == 1, || {
         format!("the server saw {:?}", web.served())
     })?;
-    let chad = stage.chad.status()?;
     let at = chad.bindings.first().and_then(|binding| binding.care_of);
     ensure(at == Some(stage.care_of()), || {
         format!("at chad: {:?}; at the agent: {bindings:?}", chad.bindings)
