@@ -102,7 +102,8 @@ impl ChadSettings {
         settings
     }
 
-    fn to_toml(&self, place: &str) -> String {
+    fn to_toml(&self, directory: &Path) -> String {
+        let place = directory.display();
         let (mut listen, mut pool) = (String::new(), String::new());
         for (address, prefix) in [Some((self.address, self.pool)), self.beside]
             .into_iter()
@@ -187,7 +188,8 @@ impl Default for AgentSettings {
 }
 
 impl AgentSettings {
-    fn to_toml(&self, place: &str) -> String {
+    fn to_toml(&self, directory: &Path) -> String {
+        let place = directory.display();
         let identity = self
             .identity
             .as_ref()
@@ -423,9 +425,14 @@ impl Daemon {
             .ok_or_else(|| LabError::Other(format!("{program} on {node} is not running")))
     }
 
+    /// Changes its configuration, which it reads when it is started again.
+    fn configure(&self, text: &str) -> Result<(), LabError> {
+        fs::write(&self.config, text)
+            .map_err(LabError::io(format!("write {}", self.config.display())))
+    }
+
     fn start(program: &'static str, node: &Node, text: &str) -> Result<Daemon, LabError> {
         let config = node.directory().join(format!("{program}.toml"));
-        fs::write(&config, text).map_err(LabError::io(format!("write {}", config.display())))?;
         let mut daemon = Daemon {
             program,
             node: node.clone(),
@@ -433,6 +440,7 @@ impl Daemon {
             control: node.directory().join(format!("{program}.sock")),
             process: None,
         };
+        daemon.configure(text)?;
         daemon.run()?;
         Ok(daemon)
     }
@@ -469,10 +477,16 @@ impl HomeAgent {
 
     /// As [`HomeAgent::start`], with other settings.
     pub fn start_with(site: &Site, settings: &ChadSettings) -> Result<HomeAgent, LabError> {
-        let place = site.gateway.directory().display().to_string();
+        let node = &site.gateway;
         Ok(HomeAgent {
-            daemon: Daemon::start("chad", &site.gateway, &settings.to_toml(&place))?,
+            daemon: Daemon::start("chad", node, &settings.to_toml(node.directory()))?,
         })
+    }
+
+    /// Changes its settings, which it reads when it is started again.
+    pub fn configure(&self, settings: &ChadSettings) -> Result<(), LabError> {
+        self.daemon
+            .configure(&settings.to_toml(self.daemon.node.directory()))
     }
 }
 
@@ -490,9 +504,8 @@ impl MobileAgent {
     /// As [`MobileAgent::start`], with other settings.
     pub fn start_with(laptop: &Laptop, settings: &AgentSettings) -> Result<MobileAgent, LabError> {
         let node = laptop.node();
-        let place = node.directory().display().to_string();
         Ok(MobileAgent {
-            daemon: Daemon::start("mn-agent", node, &settings.to_toml(&place))?,
+            daemon: Daemon::start("mn-agent", node, &settings.to_toml(node.directory()))?,
         })
     }
 
@@ -574,7 +587,7 @@ mod tests {
             state: None,
             more: String::new(),
         };
-        let text = settings.to_toml("/run/lab");
+        let text = settings.to_toml(Path::new("/run/lab"));
         for part in [
             "[listen]\nipv4 = \"203.0.113.2\"\nipv6 = \"2001:db8:3::2\"\n",
             "[pool]\nipv4 = [\"10.128.0.0/16\"]\nipv6 = [\"2001:db8:4::/64\"]\nhold-down",

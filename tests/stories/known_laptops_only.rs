@@ -1,8 +1,9 @@
 //! A home agent in authenticated mode: a laptop known by a key that `chad keygen` made gets its fixed
 //! address and keeps it through moves, one with a wrong key and a stranger connect plainly.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
+use crate::keys::keygen;
 use lab::{
     AgentSettings, Failure, Family, HttpServer, MobileAgent, Node, Stage, Story, Told, ensure,
     stage::BOUND,
@@ -19,7 +20,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     .parse()?;
     let keys = Path::new("/run/lab");
     let (ours, other) = (keys.join("laptop.key"), keys.join("other.key"));
-    let sections = keygen(&ours)?;
+    let sections = keygen(IDENTITY, 256, &ours)?;
     write_key(&other, OTHER_KEY)?;
     let mut stage = Stage::with(
         |chad| {
@@ -90,39 +91,6 @@ pub(crate) fn tell(story: &Story) -> Told {
         plain.join(", ")
     ));
     Ok(())
-}
-
-/// What `chad keygen` printed.
-struct Sections {
-    home_agent: String,
-    mobile_node: String,
-}
-
-fn keygen(key: &Path) -> Result<Sections, Failure> {
-    let printed = Command::new(lab::programs::daemon("chad")?)
-        .args(["keygen", "--identity", IDENTITY])
-        .args(["--cha", "cha.server.example", "--key-file"])
-        .arg(key)
-        .arg("--other-key-file")
-        .arg(key)
-        .output()?;
-    let said = String::from_utf8_lossy(&printed.stderr);
-    ensure(printed.status.success(), || format!("keygen: {said}"))?;
-    let text = String::from_utf8(printed.stdout)?;
-    let section = |heading: &str| {
-        let from = text.find(heading).and_then(|start| text.get(start..));
-        let section: String = from
-            .unwrap_or_default()
-            .lines()
-            .take_while(|line| !line.is_empty())
-            .map(|line| format!("{line}\n"))
-            .collect();
-        ensure(!section.is_empty(), || format!("no {heading} in {text}")).map(|()| section)
-    };
-    Ok(Sections {
-        home_agent: section("[[mobile-node]]")?,
-        mobile_node: section("[[security-association]]")?,
-    })
 }
 
 fn known(agent: &mut AgentSettings, section: &str) {

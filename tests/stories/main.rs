@@ -3,6 +3,7 @@
 mod a_flood_of_strangers_leaves_nothing;
 mod a_forged_name_answer_is_not_taken;
 mod a_held_answer_waits_for_no_more_than_it_must;
+mod a_key_is_changed_during_a_session;
 mod a_name_captures_no_others_address;
 mod a_published_key_is_insisted_on;
 mod a_stranger_changes_no_binding;
@@ -25,6 +26,7 @@ mod full_disk_promises_nothing;
 mod host_without_agent_is_untouched;
 mod iperf3_survives_ten_moves;
 mod ipip_in_the_kernel_beside_user_space;
+mod keys;
 mod known_laptops_only;
 mod last_socket_closes_nothing_remains;
 mod lifetime_expires_while_away;
@@ -107,6 +109,7 @@ const BOOK: &[StoryEntry] = &[
     story!(a_published_key_is_insisted_on, ["curl"]),
     // Of names, whoever carries the packets.
     story!(a_held_answer_waits_for_no_more_than_it_must, []).only(&[Backend::Userspace]),
+    story!(a_key_is_changed_during_a_session, ["curl"]).only(&[Backend::Userspace]),
     story!(only_signed_names_have_home_agents, ["curl"]).only(&[Backend::Userspace]),
     // The column is chad's backend.
     story!(each_backend_understands_the_other, ["curl"]).beside_kernel_tunnels(),
