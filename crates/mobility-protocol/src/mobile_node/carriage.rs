@@ -91,7 +91,7 @@ impl Entry {
         attempt.sent(context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
-        let stamp = context.next_stamp(signalling::dating(family, &association));
+        let stamp = context.next_stamp(family);
         let update = BindingUpdate {
             identity: &context.config.identity,
             home_address,

@@ -10,11 +10,11 @@ use super::attempt::Pace;
 use super::clock::{AgentClock, WallClock};
 use super::config::Config;
 use super::event::{Event, FailureReason};
-use super::signalling::{self, Dating};
+use super::signalling;
 use super::status::Counters;
 use super::surroundings::Surroundings;
 use crate::wire::mip6::SequenceNumber;
-use crate::{DataplaneChange, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel};
+use crate::{DataplaneChange, Family, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel};
 
 /// How fast sequence numbers keep up with the time: faster than messages leave, and slow enough that
 /// nothing of a former life is taken for new within half an hour.
@@ -36,14 +36,12 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn next_stamp(&mut self, dating: Dating) -> Stamp {
+    /// Of the next message to a home agent of this family.
+    pub(super) fn next_stamp(&mut self, family: Family) -> Stamp {
         let unix_time = self.wall.unix_time(self.now);
         Stamp {
-            timestamp: dating
-                .timestamp
-                .then(|| self.memory.clock.next(unix_time, self.rng)),
-            sequence: dating
-                .sequence
+            timestamp: Some(self.memory.clock.next(unix_time, self.rng)),
+            sequence: signalling::is_numbered(family)
                 .then(|| self.memory.next_sequence(unix_time)),
         }
     }

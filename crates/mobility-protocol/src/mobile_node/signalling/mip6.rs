@@ -10,6 +10,7 @@ use super::super::attempt::Request;
 use super::super::status::Drop;
 use super::{BindingUpdate, Challenge, Hint, Message, Tie, Verdict};
 use crate::security::{OPEN_MODE_SPI, SecurityAssociation};
+use crate::wire::Identification;
 use crate::wire::mip6::iana::BindingErrorStatus;
 use crate::wire::mip6::{
     self, BindingAcknowledgement, BindingAddresses, MobileNodeIdentifier, MobilityOption,
@@ -30,12 +31,6 @@ pub(super) const KEY_REFUSED: u8 = Status::AUTHENTICATION_FAILED.0;
 pub(in super::super) struct Acknowledgement<'a> {
     acknowledgement: BindingAcknowledgement,
     packet: Packet<'a>,
-}
-
-/// Whether messages have timestamps: where there is a key that outlives what its holders remember
-/// (RFC 4285, section 6).
-pub(super) const fn is_dated(association: &SecurityAssociation) -> bool {
-    association.spi != OPEN_MODE_SPI
 }
 
 /// Everything but "unspecified" (128), "insufficient resources" (130), sequence numbers (135), a
@@ -177,19 +172,27 @@ impl Acknowledgement<'_> {
         if !authentication.is_valid(association, &addresses, self.packet.message) {
             return Err(Drop::AuthenticationFailed);
         }
+        let is_published = association.spi == OPEN_MODE_SPI;
         match options.nai() {
             Some(repeated) if repeated != *identity => return Err(Drop::IdentityMismatch),
             // Where neither the key nor a number ties it to its update, the name has to: a stranger
             // need not know it.
-            None if !is_dated(association) && self.tie() == Tie::Latest => {
+            None if is_published && self.tie() == Tie::Latest => {
                 return Err(Drop::IdentityMissing);
             }
             Some(_) | None => {}
         }
-        // RFC 4285, section 6: only the refusal of a timestamp has another one.
-        if *status != Status::IDENTIFICATION_MISMATCH
-            && options.replay_protection() != request.stamp.timestamp
-        {
+        // RFC 4285, section 6: only the refusal of a timestamp has another one. Where anybody has the
+        // key, its low half, which nobody can guess who did not see the update, has to be the same.
+        let (repeated, sent) = (options.replay_protection(), request.stamp.timestamp);
+        let ties = match *status {
+            Status::IDENTIFICATION_MISMATCH => {
+                let low = |timestamp: Option<Identification>| timestamp.map(Identification::low);
+                !is_published || low(repeated) == low(sent)
+            }
+            _ => repeated == sent,
+        };
+        if !ties {
             return Err(Drop::TimestampMismatch);
         }
         let refusal = self.refusal();

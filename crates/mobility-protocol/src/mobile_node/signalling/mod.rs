@@ -106,13 +106,6 @@ pub(super) enum Hint {
     Sequence(SequenceNumber),
 }
 
-/// What a home agent wants to know about the time of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dating {
-    pub(super) timestamp: bool,
-    pub(super) sequence: bool,
-}
-
 /// Whether home agents and paths with this address can be used at all.
 pub(super) fn is_supported(address: IpAddr) -> bool {
     match address {
@@ -146,17 +139,12 @@ pub(super) fn is_transport(family: Family, transport: Transport) -> bool {
     }
 }
 
-/// How messages of this family under this association are dated.
-pub(super) fn dating(family: Family, association: &SecurityAssociation) -> Dating {
+/// Whether messages of this family have sequence numbers. All have timestamps, whose random part ties
+/// answers to them that anybody could make.
+pub(super) const fn is_numbered(family: Family) -> bool {
     match family {
-        Family::Ipv4 => Dating {
-            timestamp: true,
-            sequence: false,
-        },
-        Family::Ipv6 => Dating {
-            timestamp: mip6::is_dated(association),
-            sequence: true,
-        },
+        Family::Ipv4 => false,
+        Family::Ipv6 => true,
     }
 }
 

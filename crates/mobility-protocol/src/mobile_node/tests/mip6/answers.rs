@@ -37,10 +37,39 @@ fn a_number_from_a_stranger_who_does_not_know_us_is_ignored() {
 }
 
 #[test]
-fn a_key_brings_timestamps_and_follows_the_home_agents_clock() {
+fn who_did_not_see_the_first_update_refuses_nothing() {
+    let mut laptop = Laptop6::new(SecurityAssociation::open_mode());
+    let guessed = Identification(laptop.dated(0).0 ^ 1);
+    for status in [
+        Status::ADMINISTRATIVELY_PROHIBITED,
+        Status::IDENTIFICATION_MISMATCH,
+        Status::SEQUENCE_OUT_OF_WINDOW,
+    ] {
+        for forged in [Some(guessed), None] {
+            let before = laptop.counter("drop_timestamp_mismatch");
+            laptop.answer(0, status, |answer| {
+                let options = answer.options.iter().filter_map(|option| match option {
+                    MobilityOption::ReplayProtection(_) => {
+                        forged.map(MobilityOption::ReplayProtection)
+                    }
+                    other => Some(other.clone()),
+                });
+                answer.options = Options::try_from(options.collect::<Vec<_>>())
+                    .unwrap_or_else(|_| unreachable!("as many"));
+            });
+            assert_eq!(laptop.state(), Some(BindingState::Registering), "{status:?}");
+            assert_eq!(laptop.left.len(), 1, "{status:?}");
+            assert_eq!(laptop.counter("drop_timestamp_mismatch"), before + 1);
+        }
+    }
+    laptop.accept(0);
+    assert_eq!(laptop.state(), Some(BindingState::Active));
+}
+
+#[test]
+fn timestamps_follow_the_home_agents_clock() {
     let mut laptop = Laptop6::new(key());
-    let sent = laptop.left[0].update.options.replay_protection();
-    let sent = sent.unwrap_or_else(|| unreachable!("there is a key"));
+    let sent = laptop.dated(0);
     assert_eq!(sent.high(), Identification::from_unix(NEW_YEAR).high());
 
     let ahead = Identification::from_unix(NEW_YEAR + seconds(3600)).high();
@@ -199,8 +228,11 @@ fn no_octet_of_an_acknowledgement_can_be_changed() {
             flags: AcknowledgementFlags::NONE,
             sequence: laptop.left[0].update.sequence,
             lifetime: Lifetime::Finite(seconds(600)),
-            options: Options::try_from(vec![MobilityOption::HomeNetworkPrefix(prefix)])
-                .unwrap_or_else(|_| unreachable!("one")),
+            options: Options::try_from(vec![
+                MobilityOption::HomeNetworkPrefix(prefix),
+                MobilityOption::ReplayProtection(laptop.dated(0)),
+            ])
+            .unwrap_or_else(|_| unreachable!("two")),
         };
         let mut packet = Packet {
             source: AGENT_6,

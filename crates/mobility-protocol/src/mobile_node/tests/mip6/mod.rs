@@ -201,6 +201,12 @@ impl Laptop6 {
     }
 
     /// The acknowledgement an obliging home agent would give, after `change`.
+    /// The timestamp of what left as the `n`th.
+    fn dated(&self, n: usize) -> Identification {
+        let timestamp = self.left[n].update.options.replay_protection();
+        timestamp.unwrap_or_else(|| unreachable!("all are dated"))
+    }
+
     fn answer(
         &mut self,
         n: usize,

@@ -12,7 +12,8 @@ fn a_home_address_is_asked_for_natively_and_carried() {
         left.update.options.home_address(),
         Some(Ipv6Addr::UNSPECIFIED)
     );
-    assert_eq!(left.update.options.replay_protection(), None);
+    let now = Identification::from_unix(NEW_YEAR).high();
+    assert_eq!(laptop.dated(0).high(), now);
     laptop.accept(0);
     let tunnel = &laptop.tunnels[&HOME_6.into()];
     assert_eq!(tunnel.endpoints.local, IpAddr::from(care_of(1)));
