@@ -195,8 +195,12 @@ impl Daemon {
         let stored: Vec<(StoredBinding, Credentials)> = stored
             .into_iter()
             .map(|binding| {
-                let name = binding.names.keys().next().cloned().unwrap_or_default();
-                let credentials = self.credentials(&name, binding.agent, None);
+                let credentials = binding
+                    .names
+                    .keys()
+                    .map(|name| self.credentials(name, binding.agent, None))
+                    .reduce(Credentials::or_stricter)
+                    .unwrap_or(Credentials::Agreement { pinned: None });
                 (binding, credentials)
             })
             .collect();

@@ -163,7 +163,12 @@ struct Run {
 }
 
 impl Kind<'_> {
-    fn measure(&self, home_agent: &dataplane::userspace::Backend, rate: u32, transfer: impl Fn() -> String) -> Run {
+    fn measure(
+        &self,
+        home_agent: &dataplane::userspace::Backend,
+        rate: u32,
+        transfer: impl Fn() -> String,
+    ) -> Run {
         let (from, to, packet) = &self.flood;
         let flood = Flood::start(from, *to, packet.clone(), rate);
         let dropped = || count(home_agent, self.counter);

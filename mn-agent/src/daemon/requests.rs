@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use control::server::Asked;
 use control::{Reply, Request};
-use mobility_protocol::mobile_node::Credentials;
+use mobility_protocol::mobile_node::{Credentials, Pin};
 use mobility_protocol::security::PublicKey;
 use mobility_protocol::{Family, HomeAgentAddress};
 use name_relay::{AgentKey, Contradiction, DiscoverError, Discovery, Found, Report};
@@ -157,7 +157,8 @@ impl Daemon {
                 pinned: self
                     .config
                     .pinned_key(&cha, agent.ip())
-                    .or(key.map(PublicKey)),
+                    .map(Pin::Configured)
+                    .or(key.map(|key| Pin::Published(PublicKey(key)))),
             },
         }
     }

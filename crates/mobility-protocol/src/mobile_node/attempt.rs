@@ -11,6 +11,9 @@ use crate::{Family, HomeAddress, Path, Stamp, Transport};
 const FIRST_GAP: Duration = Duration::from_secs(1);
 /// The longest gap while nobody answers.
 const LONGEST_GAP: Duration = Duration::from_secs(32);
+/// The gap before another key is tried that was not: while one is being changed, an application may be
+/// waiting, and who does not have the one that was tried says nothing.
+const KEY_GAP: Duration = Duration::from_millis(200);
 /// The gaps after refusals that leave the binding standing.
 const FIRST_REFUSAL_GAP: Duration = Duration::from_secs(30);
 const LONGEST_REFUSAL_GAP: Duration = Duration::from_secs(600);
@@ -152,10 +155,14 @@ impl Attempt {
             .is_some_and(|limit| self.unanswered >= limit)
     }
 
-    /// A transmission leaves now.
-    pub(super) fn sent(&mut self, now: Instant) {
+    /// A transmission leaves now, under one of so many keys.
+    pub(super) fn sent(&mut self, keys: usize, now: Instant) {
         self.unanswered = self.unanswered.saturating_add(1);
         self.unheard = self.unheard.saturating_add(1);
+        if self.has_untried(keys) {
+            self.due = Some(now + KEY_GAP);
+            return;
+        }
         self.due = Some(now + self.gap);
         self.gap = (self.gap * 2).min(LONGEST_GAP);
     }
@@ -301,7 +308,7 @@ mod tests {
         let mut times = Vec::new();
         while let Some(due) = attempt.due().filter(|_| !attempt.is_exhausted()) {
             times.push((due - begin).as_secs());
-            attempt.sent(due);
+            attempt.sent(1, due);
         }
         assert_eq!(times, [0, 1, 3, 7, 15, 31]);
         assert_eq!(attempt.due(), Some(begin + 63 * SECOND));
@@ -325,12 +332,12 @@ mod tests {
         let now = Instant::now();
         let mut attempt = Attempt::new(Purpose::Update);
         attempt.start(now);
-        attempt.sent(now);
+        attempt.sent(1, now);
         attempt.try_again(now);
         assert_eq!(attempt.due(), Some(now));
-        attempt.sent(now);
+        attempt.sent(1, now);
         attempt.try_again(now);
-        attempt.sent(now);
+        attempt.sent(1, now);
         let scheduled = attempt.due();
         attempt.try_again(now);
         assert_eq!(attempt.due(), scheduled);

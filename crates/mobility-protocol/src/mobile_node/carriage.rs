@@ -88,7 +88,7 @@ impl Entry {
         let keys = self.authority.keys();
         let transport = attempt.transport(family, context.memory.transport, keys);
         let association = self.authority.association(attempt);
-        attempt.sent(context.now);
+        attempt.sent(keys, context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
         let stamp = context.next_stamp(family);

@@ -9,12 +9,15 @@ use super::acquaintance::StoredAcquaintance;
 use super::attempt::Pace;
 use super::clock::{AgentClock, WallClock};
 use super::config::Config;
+use super::credentials::Terms;
 use super::event::{Event, FailureReason};
 use super::signalling;
 use super::status::Counters;
 use super::surroundings::Surroundings;
 use crate::wire::mip6::SequenceNumber;
-use crate::{DataplaneChange, Family, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel};
+use crate::{
+    DataplaneChange, Family, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel,
+};
 
 /// How fast sequence numbers keep up with the time: faster than messages leave, and slow enough that
 /// nothing of a former life is taken for new within half an hour.
@@ -41,8 +44,7 @@ impl Context<'_> {
         let unix_time = self.wall.unix_time(self.now);
         Stamp {
             timestamp: Some(self.memory.clock.next(unix_time, self.rng)),
-            sequence: signalling::is_numbered(family)
-                .then(|| self.memory.next_sequence(unix_time)),
+            sequence: signalling::is_numbered(family).then(|| self.memory.next_sequence(unix_time)),
         }
     }
 
@@ -91,8 +93,8 @@ pub(super) struct Memory {
     pub(super) pace: Pace,
     /// What the next binding can begin with.
     pub(super) acquaintance: Option<StoredAcquaintance>,
-    /// Until when it is left alone, and why.
-    hold_off: Option<(Instant, FailureReason)>,
+    /// Until when it is left alone, and why, by those who insist on this.
+    hold_off: Option<(Instant, FailureReason, Terms)>,
     failures: u32,
     pub(super) touched: Instant,
 }
@@ -129,20 +131,25 @@ impl Memory {
         next
     }
 
-    /// Why the agent is left alone at present.
-    pub(super) fn held_off(&self, now: Instant) -> Option<FailureReason> {
+    /// Why the agent is left alone at present by who insists on this. Whoever answers for another name
+    /// can have insisted on anything.
+    pub(super) fn held_off(&self, terms: Terms, now: Instant) -> Option<FailureReason> {
         self.hold_off
-            .filter(|(until, _)| now < *until)
-            .map(|(_, reason)| reason)
+            .filter(|(until, _, for_whom)| now < *until && *for_whom == terms)
+            .map(|(_, reason, _)| reason)
     }
 
     pub(super) fn fail(
         &mut self,
         agent: HomeAgentAddress,
         reason: FailureReason,
+        terms: Terms,
         config: &Config,
         now: Instant,
     ) {
+        if self.hold_off.is_some_and(|(_, _, before)| before != terms) {
+            self.failures = 0;
+        }
         let factor = if reason.is_lasting(agent.family()) {
             LASTING_FACTOR
         } else {
@@ -155,7 +162,7 @@ impl Memory {
             .saturating_mul(doubled)
             .min(LONGEST_HOLD_OFF);
         self.failures = self.failures.saturating_add(1);
-        self.hold_off = Some((now + hold_off, reason));
+        self.hold_off = Some((now + hold_off, reason, terms));
     }
 
     pub(super) const fn succeed(&mut self) {

@@ -29,8 +29,79 @@ pub enum Credentials {
     Agreement {
         /// The only home agent to agree with: the one that has this key. `None` takes whoever
         /// answers first.
-        pinned: Option<PublicKey>,
+        pinned: Option<Pin>,
     },
+}
+
+/// The key that a home agent must have, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// The operator of this host, for whatever leads to that home agent.
+    Configured(PublicKey),
+    /// Whoever answers for the name that was looked up. Nobody has to believe that of other names.
+    Published(PublicKey),
+}
+
+impl Pin {
+    /// The key.
+    #[must_use]
+    pub const fn key(self) -> PublicKey {
+        match self {
+            Self::Configured(key) | Self::Published(key) => key,
+        }
+    }
+}
+
+impl Credentials {
+    /// What to use for a binding that several names share: what is configured for one of them counts for
+    /// all.
+    #[must_use]
+    pub fn or_stricter(self, other: Self) -> Self {
+        if other.strictness() > self.strictness() {
+            other
+        } else {
+            self
+        }
+    }
+
+    const fn strictness(&self) -> u8 {
+        match self {
+            Self::Agreement { pinned: None } => 0,
+            Self::Agreement {
+                pinned: Some(Pin::Published(_)),
+            } => 1,
+            Self::Agreement {
+                pinned: Some(Pin::Configured(_)),
+            } => 2,
+            Self::Associations { .. } => 3,
+        }
+    }
+
+    /// What whoever has only these insists on.
+    pub(super) const fn terms(&self) -> Terms {
+        match self {
+            Self::Associations { .. } => Terms::Shared,
+            Self::Agreement { pinned } => Terms::Agreed(*pinned),
+        }
+    }
+}
+
+/// What a mobile node insists on: it is for them that a home agent fails, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Terms {
+    Shared,
+    Agreed(Option<Pin>),
+}
+
+/// What becomes of a binding when somebody wants it who has his own credentials for its home agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fitness {
+    /// It is good enough for him.
+    Fits,
+    /// It was begun with less than the operator has configured.
+    TooWeak,
+    /// It is with a key that is not the one he was told, or insists on another one.
+    Contradicts,
 }
 
 impl From<SecurityAssociation> for Credentials {
@@ -51,6 +122,9 @@ pub struct StoredAgreement {
     key: String,
     /// The home agent's address the key of the binding was made for.
     address: IpAddr,
+    /// Whether a name had published that key. Absent in what an earlier version wrote.
+    #[serde(default)]
+    published: bool,
 }
 
 impl std::fmt::Debug for StoredAgreement {
@@ -73,7 +147,7 @@ pub(super) enum Authority {
 #[derive(Debug)]
 pub(super) struct Agreement {
     pair: KeyPair,
-    pinned: Option<PublicKey>,
+    pinned: Option<Pin>,
     made: Option<Made>,
     /// What the home agent waits for.
     cookie: Option<Cookie>,
@@ -154,8 +228,51 @@ impl Authority {
             }
             Credentials::Agreement { pinned } => pinned,
         };
-        let agreement = Agreement::resume(stored?, pinned, identity)?;
+        let mut agreement = Agreement::resume(stored?, pinned, identity)?;
+        if stored.is_some_and(|stored| stored.published) {
+            let made = agreement.made.as_ref().map(|made| made.key);
+            agreement.pinned = agreement.pinned.or(made.map(Pin::Published));
+        }
         Some(Self::Agreed(Box::new(agreement)))
+    }
+
+    /// What was insisted on when the binding began, or has been since.
+    pub(super) const fn terms(&self) -> Terms {
+        match self {
+            Self::Shared(_) => Terms::Shared,
+            Self::Agreed(agreement) => Terms::Agreed(agreement.pinned),
+        }
+    }
+
+    /// Whether the binding does for somebody with these credentials; where it does, it is held to them
+    /// from now on.
+    ///
+    /// What is configured was never up to whoever answers for a name; what is published is, and must
+    /// not end what other names have.
+    pub(super) fn fit(&mut self, credentials: &Credentials) -> Fitness {
+        let (agreement, pin) = match (self, credentials) {
+            (Self::Shared(_), _) | (Self::Agreed(_), Credentials::Agreement { pinned: None }) => {
+                return Fitness::Fits;
+            }
+            (Self::Agreed(_), Credentials::Associations { .. }) => return Fitness::TooWeak,
+            (Self::Agreed(agreement), Credentials::Agreement { pinned: Some(pin) }) => {
+                (agreement, *pin)
+            }
+        };
+        let made = agreement.made.as_ref().map(|made| made.key);
+        let held_to = agreement.pinned.map(Pin::key).or(made);
+        match (held_to, pin, agreement.pinned) {
+            (Some(key), ..) if key == pin.key() => {}
+            (None, ..) => {}
+            (Some(_), Pin::Configured(_), None | Some(Pin::Published(_))) => {
+                return Fitness::TooWeak;
+            }
+            (Some(_), ..) => return Fitness::Contradicts,
+        }
+        if !matches!(agreement.pinned, Some(Pin::Configured(_))) {
+            agreement.pinned = Some(pin);
+        }
+        Fitness::Fits
     }
 
     pub(super) fn stored(&self) -> Option<StoredAgreement> {
@@ -167,6 +284,7 @@ impl Authority {
             secret: hex::encode(*agreement.pair.secret()),
             key: made.key.to_string(),
             address: made.address,
+            published: matches!(agreement.pinned, Some(Pin::Published(_))),
         })
     }
 
@@ -312,7 +430,7 @@ impl Authority {
             return None;
         };
         let made = agreement.made.as_ref().map(|made| made.key);
-        (agreement.pinned.or(made)).filter(|_| agreement.other_keys == 1)
+        (agreement.pinned.map(Pin::key).or(made)).filter(|_| agreement.other_keys == 1)
     }
 
     /// Whether all who answered have another key than the pinned one.
@@ -362,7 +480,7 @@ impl Elements {
 
 impl Agreement {
     /// With nobody yet.
-    const fn new(pair: KeyPair, pinned: Option<PublicKey>) -> Self {
+    const fn new(pair: KeyPair, pinned: Option<Pin>) -> Self {
         Self {
             pair,
             pinned,
@@ -377,7 +495,7 @@ impl Agreement {
     /// The one of the last binding with this home agent.
     fn of_acquaintance(
         agent: HomeAgentAddress,
-        pinned: Option<PublicKey>,
+        pinned: Option<Pin>,
         context: &Context<'_>,
     ) -> Option<Self> {
         let unix_time = context.wall.unix_time(context.now);
@@ -389,11 +507,7 @@ impl Agreement {
         Some(agreement)
     }
 
-    fn resume(
-        stored: &StoredAgreement,
-        pinned: Option<PublicKey>,
-        identity: &Identity,
-    ) -> Option<Self> {
+    fn resume(stored: &StoredAgreement, pinned: Option<Pin>, identity: &Identity) -> Option<Self> {
         let mut secret = zeroize::Zeroizing::new([0; 32]);
         hex::decode_to_slice(&stored.secret, &mut *secret).ok()?;
         let mut agreement = Self::new(KeyPair::new(*secret), pinned);
@@ -403,7 +517,7 @@ impl Agreement {
     }
 
     fn agree(&mut self, key: PublicKey, address: IpAddr, identity: &Identity) -> Result<(), Drop> {
-        if self.pinned.is_some_and(|pinned| pinned != key) {
+        if self.pinned.is_some_and(|pinned| pinned.key() != key) {
             return Err(Drop::OtherKey);
         }
         let association = self

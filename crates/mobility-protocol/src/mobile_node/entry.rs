@@ -203,6 +203,12 @@ impl Entry {
         )
     }
 
+    /// What the binding was begun with does not do.
+    pub(super) fn begin_anew(&mut self, authority: Authority, context: &mut Context<'_>) {
+        self.authority = authority;
+        self.handle(Input::Distrusted, context);
+    }
+
     /// Another name leads here, or the same one to other correspondents.
     pub(super) fn add_name(
         &mut self,

@@ -141,6 +141,9 @@ pub enum LossReason {
     /// The home agent gave another address when it was taken up again.
     #[error("the home agent lent another address")]
     Replaced,
+    /// A name needs it for which the operator has configured more than it was begun with.
+    #[error("it was begun without the key that is configured")]
+    Distrusted,
 }
 
 /// Why a request for a binding was not taken.
@@ -160,6 +163,10 @@ pub enum BindError {
         /// Who has it.
         agent: HomeAgentAddress,
     },
+    /// The binding with this home agent, which other names have, is held to another key than the one
+    /// this name publishes.
+    #[error("the binding with {0} is with another key than the name publishes")]
+    OtherKey(HomeAgentAddress),
     /// Our identity has this many octets, more than goes into a message to that home agent.
     #[error("an identity of {0} octets does not go into the messages of Mobile IPv6")]
     LongIdentity(usize),

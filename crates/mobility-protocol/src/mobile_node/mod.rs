@@ -81,14 +81,14 @@ use rand_core::SeedableRng;
 
 use clock::{Step, WallClock};
 use context::{Context, Memory, Outbox};
-use credentials::Authority;
+use credentials::{Authority, Fitness};
 use entry::{Entry, State};
 use transitions::Input;
 
 pub use crate::Refusal;
 pub use acquaintance::{MAX_ACQUAINTANCES, StoredAcquaintance};
 pub use config::{Config, MAX_AGENTS, MAX_CORRESPONDENTS, MAX_NAMES, Usage};
-pub use credentials::{Credentials, StoredAgreement};
+pub use credentials::{Credentials, Pin, StoredAgreement};
 pub use event::{BindError, Event, FailureReason, LossReason};
 pub use snapshot::StoredBinding;
 pub use status::{BindingState, BindingView};
@@ -134,9 +134,9 @@ impl MobileNode {
     /// correspondents add up. Follow it with [`MobileNode::handle_path`].
     ///
     /// It is answered by [`Event::Active`] or [`Event::Failed`], at once where the answer is known:
-    /// because the binding stands, or because the agent failed a short while ago. `credentials`
-    /// count when the binding begins; a binding that stands keeps its own. Correspondents that were
-    /// withdrawn are back.
+    /// because the binding stands, or because the agent failed a short while ago for who has such
+    /// `credentials`. A binding that other names have already is held to them as well; one that was
+    /// begun with less than is configured begins anew. Correspondents that were withdrawn are back.
     ///
     /// # Errors
     /// [`BindError`] says why nothing was begun or changed.
@@ -149,20 +149,34 @@ impl MobileNode {
         now: Instant,
     ) -> Result<(), BindError> {
         let correspondents = self.check_bind(agent, name, correspondents)?;
+        let credentials = credentials.into();
+        let terms = credentials.terms();
+        let fitness = match self.entries.get_mut(&agent) {
+            Some(entry) => entry.authority.fit(&credentials),
+            None => Fitness::Fits,
+        };
+        if fitness == Fitness::Contradicts {
+            return Err(BindError::OtherKey(agent));
+        }
         if !self.entries.get(&agent).is_some_and(Entry::stands)
             && let Some(reason) = self
                 .memories
                 .get(&agent)
-                .and_then(|memory| memory.held_off(now))
+                .and_then(|memory| memory.held_off(terms, now))
         {
             self.out.event(Event::Failed { agent, reason });
             return Ok(());
         }
         self.remember(agent, now);
-        if !self.entries.contains_key(&agent) {
+        if fitness == Fitness::TooWeak || !self.entries.contains_key(&agent) {
             self.with_context(agent, now, |entries, context| {
-                let authority = Authority::new(agent, credentials.into(), context);
-                entries.insert(agent, Entry::new(agent, authority, context));
+                let authority = Authority::new(agent, credentials, context);
+                match entries.get_mut(&agent) {
+                    Some(entry) => entry.begin_anew(authority, context),
+                    None => {
+                        entries.insert(agent, Entry::new(agent, authority, context));
+                    }
+                }
             });
         }
         self.with_entry(agent, now, |entry, context| {

@@ -148,9 +148,7 @@ impl Entry {
                 self.take_down(&held, LossReason::Replaced, context);
             }
             self.report_failure(reason, context);
-            context
-                .memory
-                .fail(self.agent, reason, context.config, context.now);
+            self.hold_off(reason, context);
             return self.release(binding, context);
         }
         match held {
@@ -363,11 +361,16 @@ impl Entry {
                 home_address: held.home_address,
             });
         }
-        context
-            .memory
-            .fail(self.agent, reason, context.config, context.now);
+        self.hold_off(reason, context);
         self.report_failure(reason, context);
         State::Ended
+    }
+
+    fn hold_off(&self, reason: FailureReason, context: &mut Context<'_>) {
+        let terms = self.authority.terms();
+        context
+            .memory
+            .fail(self.agent, reason, terms, context.config, context.now);
     }
 
     pub(super) fn report_failure(&self, reason: FailureReason, context: &mut Context<'_>) {

@@ -48,6 +48,8 @@ pub(super) enum Input {
     Doubt,
     /// Waiting has lasted long enough.
     WaitOver,
+    /// What there is or was asked for, was so with other credentials.
+    Distrusted,
 }
 
 /// What the home agent granted.
@@ -64,6 +66,27 @@ impl Entry {
     pub(super) fn step(&mut self, input: Input, context: &mut Context<'_>) {
         let state = std::mem::replace(&mut self.state, State::Ended);
         self.state = match (state, input) {
+            (State::WaitingForPath { until }, Input::Distrusted) => State::WaitingForPath { until },
+            (State::Ended, Input::Distrusted) => State::Ended,
+            (
+                State::Active { binding }
+                | State::Refreshing { binding, .. }
+                | State::Moving { binding, .. }
+                | State::Releasing { binding, .. }
+                | State::Registering {
+                    held: Some(binding),
+                    ..
+                },
+                Input::Distrusted,
+            ) => self.lost(binding, LossReason::Distrusted, context),
+            (
+                State::Registering { held: None, .. } | State::Abandoning { .. },
+                Input::Distrusted,
+            ) => {
+                self.outstanding.clear();
+                self.begin(context)
+            }
+
             (State::WaitingForPath { .. }, Input::Path { .. }) if self.path.is_some() => {
                 self.begin(context)
             }
@@ -171,7 +194,11 @@ impl Entry {
                     self.failed(held, FailureReason::Silent, context)
                 }
             }
-            (State::Registering { attempt, held }, Input::Due) if attempt.is_exhausted() => {
+            (State::Registering { attempt, held }, Input::Due)
+                if attempt.is_exhausted()
+                    || (self.authority.met_others_only()
+                        && attempt.unanswered() >= SEEMS_SILENT) =>
+            {
                 self.failed(held, self.silence(), context)
             }
             (State::Registering { attempt, held }, Input::Due) => State::Registering {

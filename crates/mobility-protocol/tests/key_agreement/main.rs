@@ -4,6 +4,7 @@
 
 mod contact;
 mod limits;
+mod names;
 mod numbers;
 mod reachability;
 mod recordings;

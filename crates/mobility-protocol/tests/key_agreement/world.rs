@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use mobility_protocol::home_agent::{
     self, HomeAgent, Mode, Owner, Quotas, StoreChange, StoredRecord,
 };
-use mobility_protocol::mobile_node::{BindingState, Config, Credentials, MobileNode};
+use mobility_protocol::mobile_node::{
+    BindError, BindingState, Config, Credentials, MobileNode, Pin,
+};
 use mobility_protocol::security::{HomeAgentSecret, PublicKey};
 use mobility_protocol::{
     CareOfAddress, Datagram, Family, HomeAgentAddress, Identity, Path, Transmit,
@@ -66,13 +68,28 @@ impl World {
     }
 
     pub(crate) fn bind_at(&mut self, pinned: Option<PublicKey>, last: u8) {
-        let (agent, now) = (home_agent(self.family), self.now);
-        let server = address(self.family, 80);
+        let pinned = pinned.map(Pin::Configured);
         let credentials = Credentials::Agreement { pinned };
-        self.laptop
-            .bind(agent, "server.example", &[server], credentials, now)
-            .unwrap();
+        self.bind_with("server.example", credentials).unwrap();
         self.attach(last);
+    }
+
+    /// A name is looked up which leads to the home agent; the laptop is where it was.
+    pub(crate) fn bind_name(&mut self, name: &str, pinned: Option<Pin>) -> Result<(), BindError> {
+        self.bind_with(name, Credentials::Agreement { pinned })?;
+        self.attach(7);
+        Ok(())
+    }
+
+    pub(crate) fn bind_with(
+        &mut self,
+        name: &str,
+        credentials: Credentials,
+    ) -> Result<(), BindError> {
+        let server = address(self.family, 80);
+        let agent = home_agent(self.family);
+        self.laptop
+            .bind(agent, name, &[server], credentials, self.now)
     }
 
     pub(crate) fn attach(&mut self, last: u8) {

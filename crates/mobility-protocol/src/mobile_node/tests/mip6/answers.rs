@@ -48,16 +48,20 @@ fn who_did_not_see_the_first_update_refuses_nothing() {
         for forged in [Some(guessed), None] {
             let before = laptop.counter("drop_timestamp_mismatch");
             laptop.answer(0, status, |answer| {
-                let options = answer.options.iter().filter_map(|option| match option {
-                    MobilityOption::ReplayProtection(_) => {
-                        forged.map(MobilityOption::ReplayProtection)
-                    }
-                    other => Some(other.clone()),
-                });
+                let others = answer
+                    .options
+                    .iter()
+                    .filter(|option| !matches!(option, MobilityOption::ReplayProtection(_)))
+                    .cloned();
+                let options = others.chain(forged.map(MobilityOption::ReplayProtection));
                 answer.options = Options::try_from(options.collect::<Vec<_>>())
                     .unwrap_or_else(|_| unreachable!("as many"));
             });
-            assert_eq!(laptop.state(), Some(BindingState::Registering), "{status:?}");
+            assert_eq!(
+                laptop.state(),
+                Some(BindingState::Registering),
+                "{status:?}"
+            );
             assert_eq!(laptop.left.len(), 1, "{status:?}");
             assert_eq!(laptop.counter("drop_timestamp_mismatch"), before + 1);
         }
