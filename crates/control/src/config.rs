@@ -3,6 +3,7 @@
 //! A file is read once, whole, and parsed into types that can't hold a bad value. Everything wrong
 //! with it is reported together, each with its line and column and what to write instead.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub mod argument;
@@ -96,15 +97,20 @@ fn parse_text<C>(
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
-    if length > MAXIMUM_FILE_SIZE {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAXIMUM_FILE_SIZE + 1).read_to_string(&mut text))
+        .map_err(|error| error.to_string())?;
+    if text.len() as u64 > MAXIMUM_FILE_SIZE {
         return Err(format!(
-            "{length} octets are too many for a configuration file"
+            "a configuration file has {MAXIMUM_FILE_SIZE} octets at most"
         ));
     }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    Ok(text)
 }
 
 /// `a, b and c`.

@@ -47,6 +47,20 @@ impl Files {
     }
 }
 
+#[test]
+fn only_files_of_a_sensible_size_are_read() {
+    let files = Files::new();
+    let large = files.config(&"#".repeat(usize::try_from(MAXIMUM_FILE_SIZE).unwrap() + 1));
+    let large = mn_agent::Config::load(&large).unwrap_err().to_string();
+    assert!(large.contains("octets at most"), "{large}");
+    for other in ["/dev/zero", "/"] {
+        let other = chad::Config::load(Path::new(other))
+            .unwrap_err()
+            .to_string();
+        assert!(other.contains("not a regular file"), "{other}");
+    }
+}
+
 /// The annotated example with every commented key put into force.
 fn everything(example: &str, name_of_key: &str) -> String {
     let lines = example.lines().map(|line| {

@@ -25,7 +25,6 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(0xfffe);
 /// One unit of the Lifetime field in IPv6 (RFC 6275, section 6.1.7).
 const SHORTEST_FIRST: Duration = Duration::from_secs(4);
 const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(24 * 3600);
-const SHORTEST_DURATION: Duration = Duration::from_millis(1);
 /// A pool prefix is between these.
 const POOL_LENGTHS: (u8, u8) = (8, 32);
 const IPV6_POOL_LENGTHS: (u8, u8) = (64, 128);
@@ -114,7 +113,7 @@ fn pool(report: &Report<'_>, section: &Section<'_>) -> (Pool, Vec<Located<IpNet>
     let exclude = section.list("exclude", values::prefix_or_address);
     let hold_down = section
         .or("hold-down", 4 * MINUTE, |value| {
-            values::duration(value, SHORTEST_DURATION..=LONGEST_HOLD_DOWN)
+            values::duration(value, Duration::ZERO..=LONGEST_HOLD_DOWN)
         })
         .value;
     let reachability = section

@@ -46,6 +46,13 @@ impl Config {
                 format!("{} configured mobile nodes alone", known.len())
             }
         };
+        let first = match security.mode {
+            SecurityMode::Open => {
+                let first = lifetime.first.min(lifetime.max);
+                format!(", strangers {} at first", shown(first))
+            }
+            SecurityMode::Authenticated => String::new(),
+        };
         let carried = match self.backend {
             BackendChoice::Auto => "by the best backend that works here",
             BackendChoice::Kernel => "by the kernel",
@@ -60,7 +67,7 @@ impl Config {
             ),
             format!("to {who}"),
             format!(
-                "for {} at a time, {} on request",
+                "for {} at a time, {} on request{first}",
                 shown(lifetime.default),
                 shown(lifetime.max)
             ),

@@ -127,11 +127,8 @@ fn dns(report: &Report<'_>, section: Section<'_>) -> Dns {
             format!("write port {DNS_PORT}, or mode = \"manual\" and see to the queries yourself");
         report.error(&listen.span, &message, help);
     }
-    if mode == DnsMode::ResolvConf && address.ip().is_unspecified() {
-        let message = format!(
-            "`listen`: {} is no address to name in resolv.conf",
-            address.ip()
-        );
+    if address.ip().is_unspecified() {
+        let message = format!("`listen`: {} is no address that can answer", address.ip());
         report.error(&listen.span, &message, "write: listen = \"127.0.0.153:53\"");
     } else if !address.ip().is_loopback() {
         let message = format!("`listen`: {address} answers other hosts too");
@@ -158,8 +155,8 @@ fn dns(report: &Report<'_>, section: Section<'_>) -> Dns {
 }
 
 fn session(section: Section<'_>) -> Session {
-    let timer = |key, seconds| {
-        let bounds = SHORTEST_DURATION..=LONGEST_SESSION_TIMER;
+    let timer = |key, seconds, shortest| {
+        let bounds = shortest..=LONGEST_SESSION_TIMER;
         section
             .or(key, Duration::from_secs(seconds), |value| {
                 values::duration(value, bounds)
@@ -167,9 +164,9 @@ fn session(section: Section<'_>) -> Session {
             .value
     };
     let session = Session {
-        linger: timer("linger", 5),
-        inactivity: timer("inactivity", 60),
-        unused: timer("unused", 10),
+        linger: timer("linger", 5, Duration::ZERO),
+        inactivity: timer("inactivity", 60, SHORTEST_DURATION),
+        unused: timer("unused", 10, SHORTEST_DURATION),
     };
     section.finish();
     session

@@ -38,7 +38,7 @@ impl Config {
         let known: BTreeSet<_> = self.associations.iter().map(|one| &one.cha).collect();
         let lines = [
             format!(
-                "be {identity} to home agents, {} of them with a shared key, {} known by their own",
+                "be {identity} to home agents; share a key with {} of them, know the own key of {}",
                 known.len(),
                 self.home_agents.len()
             ),

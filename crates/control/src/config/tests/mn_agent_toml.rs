@@ -17,6 +17,8 @@ fn an_empty_file_and_the_example_are_the_same() {
     assert_eq!(empty.session.linger, Duration::from_secs(5));
     assert_eq!(empty.session.inactivity, Duration::from_secs(60));
     assert_eq!(empty.session.unused, Duration::from_secs(10));
+    let (at_once, _) = Files::new().mn_agent("session.linger = \"0s\"").unwrap();
+    assert_eq!(at_once.session.linger, Duration::ZERO);
     assert_eq!(empty.policy, Policy::Any);
     assert!(empty.summary().contains("127.0.0.153:53"));
 }
@@ -170,9 +172,9 @@ fn listening_where_nobody_can_ask() {
         &["not an address and a port"],
     );
     refused(
-        dns("listen = \"0.0.0.0:53\""),
-        (2, 10),
-        &["no address to name"],
+        dns("mode = \"manual\"\nlisten = \"0.0.0.0:5300\""),
+        (3, 10),
+        &["no address that can answer"],
     );
     refused(
         dns("mode = \"resolved\""),
