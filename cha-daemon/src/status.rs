@@ -9,7 +9,7 @@ use control::status::{
 use dataplane::Carrier;
 use dataplane::home_agent::{HomeAgentDataplane, Measured};
 use mobility_protocol::home_agent::{self, Event, HomeAgent};
-use mobility_protocol::{Encapsulation, HomeAddress};
+use mobility_protocol::{Encapsulation, Family, HomeAddress};
 
 /// What the first form of open mode is worth.
 const LEGACY_WARNING: &str =
@@ -110,6 +110,7 @@ fn binding(
         correspondents: config
             .correspondents
             .iter()
+            .filter(|prefix| Family::of(prefix.addr()) == binding.home_address.family())
             .map(ToString::to_string)
             .collect(),
         traffic: traffic(measured, binding.home_address),

@@ -34,9 +34,12 @@ impl Shown<'_> {
     pub(crate) fn status(&self) -> MnAgentStatus {
         let now = Instant::now();
         let views = self.machine.bindings(now);
-        let machine = self
-            .machine
-            .counters()
+        let machine: Vec<_> = self.machine.counters();
+        let handovers = machine
+            .iter()
+            .find(|(name, _)| name == "handovers")
+            .map_or(0, |(_, count)| *count);
+        let machine = machine
             .into_iter()
             .map(|(name, count)| (name.into_owned(), count));
         let others = self
@@ -57,7 +60,7 @@ impl Shown<'_> {
             identity: self.identity.to_string(),
             care_of: path.map(|path| path.care_of.ip()),
             interface: path.and_then(interface_name),
-            handovers: views.iter().map(|view| view.handovers).sum(),
+            handovers,
             dns: Some(DnsStatus {
                 mode: self.config.dns.mode.name().to_owned(),
                 listen: self.relay.local_addr(),
@@ -121,7 +124,7 @@ impl Shown<'_> {
             expires_in: view.expires_in.map(|left| left.as_secs()),
             correspondents: names.keys().cloned().collect(),
             names,
-            handovers: view.handovers,
+            handovers: Some(view.handovers),
             traffic: traffic.map_or_else(Traffic::default, |traffic| Traffic {
                 packets_in: traffic.packets_in,
                 bytes_in: traffic.bytes_in,

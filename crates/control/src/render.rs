@@ -71,7 +71,7 @@ pub fn mn_agent(status: &MnAgentStatus, width: usize) -> String {
     let network = match (&status.care_of, &status.interface) {
         (Some(address), Some(interface)) => format!("care-of address {address} on {interface}"),
         (Some(address), None) => format!("care-of address {address}"),
-        (None, _) => "no network".to_owned(),
+        (None, _) => "no binding".to_owned(),
     };
     text.push_str(&format!(
         "{network}, {}\n",
@@ -164,7 +164,6 @@ fn chad_bindings(bindings: &[BindingStatus]) -> Rows {
                 care_of(binding),
                 binding.identity.clone(),
                 expiry(binding),
-                binding.handovers.to_string(),
                 units::traffic(binding.traffic.bytes_in, binding.traffic.packets_in),
                 units::traffic(binding.traffic.bytes_out, binding.traffic.packets_out),
                 units::carrier(binding),
@@ -177,15 +176,14 @@ fn chad_bindings(bindings: &[BindingStatus]) -> Rows {
         "care-of address",
         "identity",
         "expires",
-        "moves",
         "in",
         "out",
         "carried",
     ];
     Rows {
         header,
-        right: &[4, 5, 6, 7],
-        stacks: &[&[0, 2, 3], &[1, 8], &[4, 5], &[6, 7]],
+        right: &[4, 5, 6],
+        stacks: &[&[0, 2, 3], &[1, 7], &[4], &[5, 6]],
         rows,
     }
 }
@@ -201,7 +199,7 @@ fn mn_agent_bindings(bindings: &[BindingStatus]) -> Rows {
                 care_of(binding),
                 units::or_none(binding.cha.as_ref()),
                 expiry(binding),
-                binding.handovers.to_string(),
+                units::or_none(binding.handovers.as_ref()),
                 units::traffic(binding.traffic.bytes_in, binding.traffic.packets_in),
                 units::traffic(binding.traffic.bytes_out, binding.traffic.packets_out),
             ]

@@ -52,7 +52,7 @@ pub struct MnAgentStatus {
     pub backend_reason: Option<String>,
     /// Who this mobile node is to home agents.
     pub identity: String,
-    /// The address on the access network in use now, if there is one.
+    /// The address on the access network that bindings use now; none without a binding.
     pub care_of: Option<IpAddr>,
     /// The interface that address is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,9 +129,9 @@ pub struct BindingStatus {
     /// On the mobile node: the name by which each of `correspondents` was found.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Vec<String>>,
-    /// How often it has moved.
-    #[serde(default)]
-    pub handovers: u64,
+    /// How often it has moved, which the mobile node counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handovers: Option<u64>,
     /// Traffic so far.
     #[serde(flatten)]
     pub traffic: Traffic,
@@ -180,7 +180,7 @@ pub struct ChaStatus {
     pub cha: Option<IpAddr>,
     /// The correspondents' names that led to it.
     pub names: Vec<String>,
-    /// In a word: `serving`, `refused`, `silent`, `unknown`.
+    /// In a word: that of its binding (`registering`, `active`, `moving`, `releasing`), or `failed`.
     pub state: String,
     /// Why there is no binding.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ counters! {
     /// Answers given to applications.
     Answers => "answers",
     /// Repetitions of a query that was still in work.
-    Retransmissions => "retransmissions",
+    Retransmissions => "query_retransmissions",
     /// Queries that every name server failed to answer, answered SERVFAIL.
     UpstreamFailures => "upstream_failures",
     /// Changes of the list of name servers.

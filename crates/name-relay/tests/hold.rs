@@ -91,7 +91,7 @@ async fn retransmissions_during_the_hold_get_one_answer() {
     ids.sort_unstable();
     assert_eq!(ids, [7, 8]);
     assert_eq!(client.receive_within(100 * MS).await, None);
-    assert_eq!(counter(&relay.counters(), "retransmissions"), 2);
+    assert_eq!(counter(&relay.counters(), "query_retransmissions"), 2);
     assert_eq!(server.requests_for("server.example").len(), 2);
 }
 

@@ -21,7 +21,7 @@ fn binding() -> BindingStatus {
         expires_in: Some(598),
         correspondents: vec!["198.51.100.7".to_owned()],
         names: [("198.51.100.7".to_owned(), vec!["server.com".to_owned()])].into(),
-        handovers: 2,
+        handovers: Some(2),
         traffic: Traffic {
             packets_in: 900,
             bytes_in: 1_234_567,
@@ -71,8 +71,8 @@ Pool
   10.128.0.0/30     1        1     0  exhausted
 
 Bindings: 1
-  CHoA        state             care-of address  identity                  expires  moves                in                out  carried
-  10.128.0.9  active, unproven  203.0.113.7      laptop@example.org  in 9 min 58 s      2  1.2 MB / 900 pkt  23.4 kB / 450 pkt  ipip userspace
+  CHoA        state             care-of address  identity                  expires                in                out  carried
+  10.128.0.9  active, unproven  203.0.113.7      laptop@example.org  in 9 min 58 s  1.2 MB / 900 pkt  23.4 kB / 450 pkt  ipip userspace
 
 Counters
   requests accepted                    3
@@ -102,13 +102,13 @@ fn long_addresses_stand_below_each_other() {
     let expected = "\
 Bindings: 2
   CHoA                                      state                     expires                 in
-    care-of address                           carried                   moves                out
+    care-of address                           carried                                        out
     identity
   10.128.0.9                                active              in 9 min 58 s   1.2 MB / 900 pkt
-    203.0.113.7                               ipip userspace                2  23.4 kB / 450 pkt
+    203.0.113.7                               ipip userspace                   23.4 kB / 450 pkt
     laptop@example.org
   2001:db8:1:0:9f3e:22ab:1c01:77d2          active              in 9 min 58 s   1.2 MB / 900 pkt
-    2001:db8:ffff:1234:5678:9abc:def0:1234    ip6ip6 userspace              2  23.4 kB / 450 pkt
+    2001:db8:ffff:1234:5678:9abc:def0:1234    ip6ip6 userspace                 23.4 kB / 450 pkt
     laptop@example.org
 ";
     assert!(shown.contains(expected), "\n{shown}");
