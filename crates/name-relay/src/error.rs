@@ -23,7 +23,7 @@ pub enum Error {
     #[error("the upstream {0} is the relay itself")]
     UpstreamIsRelay(SocketAddr),
     /// The listening socket could not be opened.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address that was tried.
         address: SocketAddr,
@@ -32,7 +32,7 @@ pub enum Error {
         source: io::Error,
     },
     /// `resolv.conf` could not be read, written or watched.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display())]
     ResolvConf {
         /// The verb that failed.
         action: &'static str,

@@ -55,7 +55,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take a home address back from its mobile node
+    /// Take a home address back from its mobile node (this release has no message for that, and refuses)
     Revoke {
         /// Which configuration
         #[command(flatten)]
