@@ -74,18 +74,21 @@ pub(super) enum Life {
     MovedUnproven,
     /// A mobile node has shown that it is where it moved to.
     Proven,
+    /// A mobile node has been asked whether it is still where it was, and has not shown it.
+    Lapsed,
     Refreshed,
     Released,
     Expired,
 }
 
 impl Life {
-    const ALL: [(&'static str, Self); 8] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("bindings_created", Self::Created),
         ("bindings_resumed", Self::Resumed),
         ("bindings_moved", Self::Moved),
         ("moves_unproven", Self::MovedUnproven),
         ("moves_proven", Self::Proven),
+        ("proofs_lapsed", Self::Lapsed),
         ("bindings_refreshed", Self::Refreshed),
         ("bindings_released", Self::Released),
         ("bindings_expired", Self::Expired),

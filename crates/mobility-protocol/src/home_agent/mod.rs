@@ -55,7 +55,9 @@
 //! A first request under an agreed key has echoed a cookie, and shows by that where its mobile node is.
 //! After a move packets follow at once, but the care-of address is unproven until it has: the reply
 //! brings a cookie, which the next request brings back. What the data path lets an unproven address
-//! have is said with [`Reachability`](crate::Reachability).
+//! have is said with [`Reachability`](crate::Reachability). Under an agreed key an echo is good for five
+//! minutes: the answer to a later refresh asks for another one, and without it the address is unproven
+//! from the first refresh on that comes more than a minute after.
 //!
 //! # Replay
 //! The last accepted [`Stamp`](crate::Stamp) of a mobile node is remembered for as long as it has a
@@ -328,7 +330,7 @@ impl HomeAgent {
             Some(BindingView {
                 home_address: binding.home_address,
                 care_of: binding.care_of,
-                reachability: binding.reachability,
+                reachability: binding.proof.reachability(),
                 transport: binding.transport,
                 identity: node.identity.clone(),
                 expires_in: binding.expires.saturating_duration_since(now),
@@ -395,6 +397,7 @@ impl HomeAgent {
             | Life::Moved
             | Life::MovedUnproven
             | Life::Proven
+            | Life::Lapsed
             | Life::Refreshed
             | Life::Released => Event::BindingReleased {
                 home_address,
@@ -409,7 +412,7 @@ impl HomeAgent {
         if let Some(Binding {
             home_address,
             care_of,
-            reachability,
+            proof,
             ..
         }) = binding.copied()
             && let Some(local) = self.policy.address(home_address.family())
@@ -424,7 +427,7 @@ impl HomeAgent {
                         interface: None,
                     },
                     former_remote: self.moving.get(&slot).map(|(_, former)| former.ip()),
-                    reachability,
+                    reachability: proof.reachability(),
                     encapsulation: Encapsulation::within(family),
                     withdrawn: Arc::default(),
                     correspondents: Arc::clone(self.policy.correspondents.of(family)),
@@ -464,7 +467,7 @@ impl HomeAgent {
                 Lease::Bound(binding) => StoredLease::Bound {
                     home_address: binding.home_address,
                     care_of: binding.care_of,
-                    reachability: binding.reachability,
+                    reachability: binding.proof.reachability(),
                     transport: binding.transport,
                     lifetime: Duration::from_secs(binding.lifetime.into()),
                     expires_at: self.clock.unix_time(binding.expires),

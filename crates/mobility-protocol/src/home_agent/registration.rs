@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::counters::Life;
 use super::freshness::{Freshness, Time};
 use super::message::{Acknowledgement, BindingUpdate, Denial, Reason};
+use super::reachability::Proof;
 use super::table::{Binding, Lease, MobileNode, Slot, seconds};
 use super::{Event, HomeAgent, Owner, REMEMBERED};
 use crate::{CareOfAddress, HomeAddress, Lifetime, Reachability};
@@ -14,8 +15,8 @@ struct Granted {
     /// How much of the lifetime there is.
     lifetime: Lifetime,
     home_address: HomeAddress,
-    /// Whether the mobile node has shown where it is.
-    reachability: Reachability,
+    /// What shows where the mobile node is.
+    proof: Proof,
 }
 
 impl Granted {
@@ -24,7 +25,7 @@ impl Granted {
         Self {
             lifetime: Lifetime::Zero,
             home_address,
-            reachability: Reachability::Proven,
+            proof: Proof::Lasting,
         }
     }
 }
@@ -45,7 +46,7 @@ impl HomeAgent {
                 element: match granted.lifetime {
                     Lifetime::Zero => None,
                     Lifetime::Finite(_) | Lifetime::Infinite => {
-                        self.element_for(update, granted.reachability, now)
+                        self.element_for(update, granted.proof, now)
                     }
                 },
             },
@@ -108,8 +109,9 @@ impl HomeAgent {
             self.admit(care_of, counted_at.is_some(), now)?;
             lifetime = lifetime.min(self.policy.first_lifetime);
         }
-        let reachability = self.reachability(update, slot, former, now);
-        let lent = self.lend(update, slot, lifetime, counted_at, reachability, now);
+        let proof = self.proof(update, slot, former, now);
+        let reachability = proof.reachability();
+        let lent = self.lend(update, slot, lifetime, counted_at, proof, now);
         let (slot, home_address) = lent.inspect_err(|_| {
             if let Some(care_of) = counted_at {
                 self.taken.give_back(care_of);
@@ -147,7 +149,7 @@ impl HomeAgent {
             }
             Some(former) => {
                 self.counters.lived(Life::Refreshed);
-                if former.reachability != reachability {
+                if former.proof.reachability() != reachability {
                     self.install(slot);
                 }
                 self.events.push_back(Event::BindingRefreshed {
@@ -159,7 +161,7 @@ impl HomeAgent {
         Ok(Granted {
             lifetime: Lifetime::Finite(lifetime),
             home_address,
-            reachability,
+            proof,
         })
     }
 
@@ -183,14 +185,14 @@ impl HomeAgent {
         slot: Option<Slot>,
         lifetime: Duration,
         counted_at: Option<CareOfAddress>,
-        reachability: Reachability,
+        proof: Proof,
         now: Instant,
     ) -> Result<(Slot, HomeAddress), Reason> {
         let home_address = self.home_address(update, slot, now)?;
         let lease = Lease::Bound(Binding {
             home_address,
             care_of: update.care_of,
-            reachability,
+            proof,
             transport: update.transport,
             lifetime: seconds(lifetime),
             expires: now + lifetime,
@@ -321,7 +323,7 @@ impl HomeAgent {
                 same.then_some(Granted {
                     lifetime: Lifetime::Finite(left),
                     home_address: binding.home_address,
-                    reachability: binding.reachability,
+                    proof: binding.proof,
                 })
             }
             (Lease::Released { home_address, .. }, Lifetime::Zero) => update

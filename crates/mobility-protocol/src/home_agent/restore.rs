@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::reachability::Proof;
 use super::table::{Binding, Lease, MobileNode, Slot, seconds};
 use super::{HomeAgent, LONGEST_LIFETIME, RestoreSummary, StoreChange, StoredLease, StoredRecord};
-use crate::HomeAddress;
+use crate::{HomeAddress, Reachability};
 
 /// What a record is still good for.
 enum Fate {
@@ -120,10 +121,15 @@ impl HomeAgent {
                     self.hold(home_address, now, self.policy.hold_down);
                     return Fate::deprived(home_address, now + memory);
                 }
+                // When its mobile node showed itself last is not stored; it is asked in good time.
+                let proof = match reachability {
+                    Reachability::Proven => self.proven_now(record.association.is_agreed(), now),
+                    Reachability::Unproven => Proof::Missing,
+                };
                 Fate::Kept(Lease::Bound(Binding {
                     home_address,
                     care_of,
-                    reachability,
+                    proof,
                     transport,
                     lifetime: seconds(lifetime),
                     expires: now + left,

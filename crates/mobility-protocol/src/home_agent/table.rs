@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::Owner;
 use super::per_family::PerFamily;
+use super::reachability::Proof;
 use crate::security::SecurityAssociation;
-use crate::{CareOfAddress, Family, HomeAddress, Identity, Reachability, Stamp, Transport};
+use crate::{CareOfAddress, Family, HomeAddress, Identity, Stamp, Transport};
 
 /// Where a mobile node is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +47,8 @@ pub(super) enum Lease {
 pub(super) struct Binding {
     pub(super) home_address: HomeAddress,
     pub(super) care_of: CareOfAddress,
-    pub(super) reachability: Reachability,
+    /// What shows that its mobile node is there.
+    pub(super) proof: Proof,
     /// What its last request came in.
     pub(super) transport: Transport,
     /// As granted, in seconds.

@@ -128,6 +128,20 @@ fn a_node_that_does_not_know_how_is_taken_at_its_word_where_that_is_configured()
 }
 
 #[test]
+fn who_has_a_configured_key_is_asked_nothing_where_it_stays() {
+    for who in [ALICE, LAPTOP] {
+        let mut world = World::new();
+        let address = world.bound(who, 7);
+        for _ in 0..5 {
+            world.wait(secs(480));
+            assert_eq!(moved(&mut world, who, address, 7), None);
+            assert_eq!(reachability(&world), Reachability::Proven);
+        }
+        assert_eq!(world.counter("proofs_lapsed"), 0);
+    }
+}
+
+#[test]
 fn a_retransmission_is_answered_with_a_cookie_too() {
     let mut world = World::new();
     let address = world.bound(ALICE, 7);
