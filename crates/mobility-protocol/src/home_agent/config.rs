@@ -155,7 +155,8 @@ pub(super) struct Policy {
     pub(super) ipv6: Option<Ipv6Addr>,
     pub(super) default_lifetime: Duration,
     pub(super) max_lifetime: Duration,
-    /// The longest for a stranger's binding that was never refreshed.
+    /// The longest for a stranger's binding that was never refreshed, and what it is lengthened to while
+    /// its mobile node has not shown where it is.
     pub(super) first_lifetime: Duration,
     pub(super) hold_down: Duration,
     pub(super) replay_window: Duration,

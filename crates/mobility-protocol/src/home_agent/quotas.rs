@@ -23,8 +23,9 @@ pub struct Quotas {
     pub site: u32,
     /// How many they get in a second.
     pub rates: Rates,
-    /// For how long a binding is granted at most until it is refreshed for the first time. Whole
-    /// seconds, 1 to 65,534.
+    /// For how long a binding is granted at most until it is refreshed for the first time, and by how much
+    /// at most a refresh lengthens it whose mobile node has not shown where it is. Whole seconds, 1 to
+    /// 65,534.
     pub first_lifetime: Duration,
 }
 

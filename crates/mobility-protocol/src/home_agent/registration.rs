@@ -110,6 +110,9 @@ impl HomeAgent {
             lifetime = lifetime.min(self.policy.first_lifetime);
         }
         let proof = self.proof(update, slot, former, now);
+        if stranger {
+            lifetime = lifetime.min(self.most_without_proof(proof, former, now));
+        }
         let reachability = proof.reachability();
         let lent = self.lend(update, slot, lifetime, counted_at, proof, now);
         let (slot, home_address) = lent.inspect_err(|_| {
@@ -163,6 +166,23 @@ impl HomeAgent {
             home_address,
             proof,
         })
+    }
+
+    /// The longest lifetime for a stranger of whom this is known: while he has not shown where he is, or
+    /// is asked to show it again, that of a first one, or what is left to him if that is more. So whose
+    /// answer gets lost at a move does not lose his binding sooner by that.
+    fn most_without_proof(&self, proof: Proof, former: Option<Binding>, now: Instant) -> Duration {
+        match proof {
+            Proof::Lasting | Proof::Echoed(_) => Duration::MAX,
+            Proof::Missing | Proof::Asked(_) => {
+                let left = former.map_or(Duration::ZERO, |former| {
+                    former.expires.saturating_duration_since(now)
+                });
+                self.policy
+                    .first_lifetime
+                    .max(Duration::from_secs(left.as_secs()))
+            }
+        }
     }
 
     /// Whether a stranger who is there may have a binding now; it is counted if it is `new`.

@@ -193,3 +193,32 @@ fn an_owner_who_comes_and_goes_shows_nothing_by_that() {
         assert!(late.iter().all(|found| *found == Reachability::Unproven));
     });
 }
+
+#[test]
+fn a_binding_is_not_lengthened_until_its_owner_has_shown_where_he_is() {
+    families(|family| {
+        for place in [7, 66] {
+            let minute = Duration::from_secs(60);
+            let mut world = World::with(family, |config| config.quotas.first_lifetime = minute);
+            bind_for_long(&mut world);
+            world.wait(Duration::from_secs(50));
+            world.settle();
+            let left = |world: &World| {
+                let bindings: Vec<_> = world.agent.bindings(world.now).collect();
+                bindings[0].expires_in.as_secs()
+            };
+            assert_eq!(left(&world), 600);
+            world.wait(Duration::from_secs(481));
+            world.attach(place);
+            assert_eq!(left(&world), 119);
+            unheard(&mut world, 20);
+            assert!((95..100).contains(&left(&world)), "{}", left(&world));
+            unheard(&mut world, 60);
+            assert!((1..60).contains(&left(&world)), "{}", left(&world));
+
+            world.wait(Duration::from_secs(20));
+            assert_eq!(world.settle().len(), 2);
+            assert_eq!(left(&world), 600);
+        }
+    });
+}
