@@ -178,7 +178,7 @@ impl HomeAgent {
         unix_time: Duration,
     ) -> Result<Self, ConfigError> {
         let (taken, rates) = (Taken::new(config.quotas), config.quotas.rates);
-        let (pace, agreements) = (Pace::new(rates), Pace::new(rates.of_agreements()));
+        let (pace, agreements) = (Pace::new(rates), Pace::of_agreements(rates));
         let (policy, pools) = Policy::new(config, seed)?;
         Ok(Self {
             policy,
