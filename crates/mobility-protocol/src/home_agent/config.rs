@@ -257,7 +257,12 @@ impl Policy {
 
     /// What this identity may agree on a key with. A configured one has its key.
     pub(super) fn agreement(&self, identity: &Identity) -> Option<&HomeAgentSecret> {
-        (self.open && !self.known.contains_key(identity)).then_some(&self.secret)
+        (self.open && !self.is_configured(identity)).then_some(&self.secret)
+    }
+
+    /// Whether this identity has a key by the configuration.
+    pub(super) fn is_configured(&self, identity: &Identity) -> bool {
+        self.known.contains_key(identity)
     }
 
     pub(super) fn public_key(&self) -> Option<PublicKey> {

@@ -36,7 +36,7 @@
 //! | UDP Tunnel Request with F; F set | 129 | 129 |
 //! | home address named, but in no pool | 129 | 132 |
 //! | home address named, but not this identity's | 129 | 133 |
-//! | no address left, or too many identities remembered; more than a stranger's host or site, or all strangers, may have or get in a second | 130 | 130 |
+//! | no address left, or too many identities remembered and this one not configured; more than a stranger's host or site, or all strangers, may have or get in a second | 130 | 130 |
 //! | else; the second if S was set | 0, 1 | 0 |
 //!
 //! # Both families
@@ -126,9 +126,9 @@ use table::{Binding, Lease, Slot, Table};
 /// were under way.
 pub const FORMER_CARE_OF_GRACE: Duration = Duration::from_secs(3);
 
-/// How many mobile nodes without an address are remembered at most, for the sake of their last
-/// Identification. Without an end, registering and leaving under ever new names would take all the
-/// memory there is. (Few in tests, so that they get there.)
+/// How many mobile nodes without an address are remembered, for the sake of their last Identification,
+/// before new ones are refused that are not configured. Without an end, registering and leaving under
+/// ever new names would take all the memory there is. (Few in tests, so that they get there.)
 const REMEMBERED: u64 = if cfg!(test) { 64 } else { 65_536 };
 
 /// How many answers to senders who proved nothing leave in a second, and as many at once after a

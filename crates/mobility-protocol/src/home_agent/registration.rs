@@ -252,7 +252,9 @@ impl HomeAgent {
                 self.policy.fixed_address(&update.identity, update.family())
             }
         };
-        if slot.is_none() && self.remembered() >= REMEMBERED {
+        // There are only so many configured mobile nodes as it is.
+        let new = slot.is_none() && !self.policy.is_configured(&update.identity);
+        if new && self.remembered() >= REMEMBERED {
             return Err(Reason::Resources);
         }
         match own {
@@ -316,6 +318,9 @@ impl HomeAgent {
                 held_until,
                 forget_at,
             } => {
+                // A request that was sent before this one may be on its way still, and has to be
+                // refused for as long as it is fresh: it is this one that is remembered from now on.
+                // Who says it for ever is remembered for ever, within his quota.
                 let forget_at = forget_at.max(now + self.policy.replay_memory(update.family()));
                 let lease = Lease::Released {
                     home_address,

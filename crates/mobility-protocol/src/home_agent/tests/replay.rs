@@ -189,6 +189,27 @@ fn the_change_of_the_ntp_era_is_not_noticed() {
 }
 
 #[test]
+fn what_was_held_up_on_its_way_changes_nothing_after_a_later_end() {
+    let mut world = World::with(Config {
+        hold_down: Duration::ZERO,
+        ..config()
+    });
+    let address = world.bound(ALICE, 7);
+    let ask = world.ask(ALICE, 7).release(address);
+    world.send(&ask).unwrap();
+    world.wait(secs(10));
+    let held_up = world.ask(ALICE, 7);
+    let ask = world.ask(ALICE, 7).release(address);
+    assert_eq!(world.send(&ask).unwrap().code, ReplyCode::ACCEPTED);
+    // Longer than twice the window after the first end.
+    world.wait(secs(5));
+    assert_eq!(world.send(&held_up).unwrap().code.0, 133);
+    assert!(world.bindings().is_empty());
+    world.wait(secs(9));
+    assert!(world.store.is_empty());
+}
+
+#[test]
 fn coming_and_going_under_new_names_takes_a_bounded_memory() {
     let mut world = World::with(Config {
         hold_down: Duration::ZERO,
@@ -208,6 +229,11 @@ fn coming_and_going_under_new_names_takes_a_bounded_memory() {
         ReplyCode::INSUFFICIENT_RESOURCES
     );
     assert_eq!(world.used(), (0, 0));
+    for configured in [LAPTOP, PHONE] {
+        let address = world.bound(configured, 7);
+        let ask = world.ask(configured, 7).release(address);
+        world.send(&ask).unwrap();
+    }
     world.bound(names[0], 7);
     world.wait(secs(14));
     world.bound(ALICE, 7);
