@@ -130,7 +130,8 @@ fn traffic(measured: &Measured<'_>, home_address: HomeAddress) -> Traffic {
 }
 
 /// Writes an event down. Who is where is nobody's business at the usual level: addresses of mobile
-/// nodes and identities are for debugging.
+/// nodes and identities are for debugging. So is what a stranger may do as often as he likes: how often
+/// bindings begin, and so how often they end, is bounded by rates.
 pub(crate) fn log(event: &Event) {
     match event {
         Event::Dataplane(_) => {}
@@ -148,8 +149,11 @@ pub(crate) fn log(event: &Event) {
             from,
             to,
             identity,
+            configured,
         } => {
-            tracing::info!(%home_address, "binding moved");
+            if *configured {
+                tracing::info!(%home_address, "binding moved");
+            }
             tracing::debug!(%home_address, %from, %to, %identity, "binding moved between");
         }
         Event::BindingRefreshed {

@@ -33,6 +33,8 @@ pub enum Event {
         to: CareOfAddress,
         /// Who it is.
         identity: Identity,
+        /// Whether it is configured. How often somebody else moves, nothing bounds.
+        configured: bool,
     },
     /// A binding goes on, with the same care-of address.
     BindingRefreshed {

@@ -148,6 +148,7 @@ impl HomeAgent {
                     from,
                     to: care_of,
                     identity: update.identity.clone(),
+                    configured: self.policy.is_configured(&update.identity),
                 });
             }
             Some(former) => {

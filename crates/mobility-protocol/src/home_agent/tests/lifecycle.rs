@@ -164,7 +164,8 @@ fn a_move_changes_the_tunnel_at_once_and_forgets_the_former_end_later() {
                 home_address: home(address),
                 from: at(7),
                 to: at(8),
-                identity
+                identity,
+                configured: false,
             },
         ]
     );
