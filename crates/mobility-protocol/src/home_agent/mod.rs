@@ -69,7 +69,7 @@
 //!
 //! What was accepted before this process began, and is not in the store, may have been accepted by a
 //! process whose store was lost. So for twice the window after it began, a stranger's cookie or token
-//! has to be younger than the process; who shows an older one is given a new cookie.
+//! must not be of an earlier second than the process; who shows an older one is given a new cookie.
 
 mod acquaintance;
 mod budget;

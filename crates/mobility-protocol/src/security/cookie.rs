@@ -36,8 +36,8 @@ impl Cookie {
     pub const NONE: Self = Self([0; Self::LENGTH]);
 }
 
-/// Whether a cookie or token says that it was made before this Unix time. Only who verified it knows
-/// that this is true.
+/// Whether a cookie or token says that it was made before the second of this Unix time, which is as much as it
+/// tells. Only who verified it knows that this is true.
 pub(crate) fn is_older(sealed: &[u8; Cookie::LENGTH], unix_time: Duration) -> bool {
     let [a, b, c, d, ..] = *sealed;
     let made = u32::from_be_bytes([a, b, c, d]);
