@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn who_stays_and_is_no_longer_proven_has_the_same_credit() {
+        let home = Allowance::first(Proven);
+        home.gone(500, 100);
+        let doubted = home.next(Unproven, false, 200);
+        assert_eq!(left(&doubted), 500);
+        assert!(doubted.spend(400));
+        doubted.gone(400, 200);
+        assert_eq!(left(&doubted.next(Unproven, true, 300)), 100);
+        assert_eq!(left(&doubted.next(Proven, false, 300)), u64::MAX);
+    }
+
+    #[test]
     fn an_address_earns_no_credit_for_the_one_before_it() {
         let first = Allowance::first(Proven);
         first.gone(500, 100);
