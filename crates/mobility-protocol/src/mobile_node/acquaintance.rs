@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::MobileNode;
-use super::credentials::StoredAgreement;
+use super::authority::StoredAgreement;
 use crate::security::{ResumptionToken, TOKEN_LIFETIME};
 use crate::{CareOfAddress, HomeAgentAddress};
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::attempt::{Attempt, Outstanding, Purpose};
+use super::authority::Authority;
 use super::carriage::collect_correspondents;
 use super::config::{Config, Usage};
 use super::context::Context;
-use super::credentials::Authority;
 use super::event::Event;
 use super::transitions::Input;
 use super::usage::{Demand, PathTracker, UseTracker};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::MobileNode;
 use super::acquaintance::StoredAcquaintance;
 use super::attempt::Purpose;
-use super::credentials::Challenged;
+use super::authority::Challenged;
 use super::entry::Entry;
 use super::event::Event;
 use super::signalling::{self, Acknowledgement, Hint, Message, Verdict};

@@ -54,6 +54,7 @@
 
 mod acquaintance;
 mod attempt;
+mod authority;
 mod carriage;
 mod clock;
 mod config;
@@ -79,16 +80,17 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
+use authority::{Authority, Fitness};
 use clock::{Step, WallClock};
 use context::{Context, Memory, Outbox};
-use credentials::{Authority, Fitness};
 use entry::{Entry, State};
 use transitions::Input;
 
 pub use crate::Refusal;
 pub use acquaintance::{MAX_ACQUAINTANCES, StoredAcquaintance};
+pub use authority::StoredAgreement;
 pub use config::{Config, MAX_AGENTS, MAX_CORRESPONDENTS, MAX_NAMES, Usage};
-pub use credentials::{Credentials, Pin, StoredAgreement};
+pub use credentials::{Credentials, Pin};
 pub use event::{BindError, Event, FailureReason, LossReason};
 pub use snapshot::StoredBinding;
 pub use status::{BindingState, BindingView};

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::MobileNode;
+use super::authority::{Authority, StoredAgreement};
 use super::clock::AgentClock;
 use super::config::MAX_AGENTS;
-use super::credentials::{Authority, Credentials, StoredAgreement};
+use super::credentials::Credentials;
 use super::entry::{Entry, Established};
 use super::signalling;
 use crate::wire::Identification;

@@ -8,7 +8,7 @@ mod mip6;
 use std::net::IpAddr;
 
 use super::attempt::Request;
-use super::credentials::Elements;
+use super::authority::Elements;
 use super::status::Drop;
 use crate::binding::is_host_address;
 use crate::security::{Cookie, PublicKey, ResumptionToken, SecurityAssociation};
