@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod contact;
+mod exchanges;
 mod limits;
 mod names;
 mod numbers;
