@@ -1,7 +1,7 @@
 //! The world: a fleet of laptops, some home agents, one clock and one queue of what happens next.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ pub(crate) struct World {
     pub(crate) sequence: u64,
     pub(crate) queue: BinaryHeap<Reverse<(Duration, u64)>>,
     pub(crate) happenings: BTreeMap<u64, Happening>,
+    /// The laptops that will look up an agent again.
+    pub(crate) looking: BTreeSet<(usize, HomeAgentAddress)>,
     pub(crate) network: Network,
     pub(crate) laptops: Vec<Laptop>,
     pub(crate) agents: Vec<Agent>,
@@ -115,6 +117,7 @@ impl World {
             sequence: 0,
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
+            looking: BTreeSet::new(),
             network,
             laptop_wakes: vec![None; laptops.len()],
             agent_wakes: vec![None; agents.len()],
@@ -209,6 +212,7 @@ impl World {
                 self.settle_laptop(index);
             }
             Happening::LookUpAgain(index, agent) => {
+                self.looking.remove(&(index, agent));
                 if self.laptops[index].wanted.contains(&agent) {
                     self.laptops[index].look_up(agent, now);
                     self.settle_laptop(index);
@@ -325,7 +329,8 @@ impl World {
         self.send(packets);
         if self.laptops[index].failures != failures {
             for agent in self.laptops[index].wanted.clone() {
-                if !self.laptops[index].sockets.contains_key(&agent) {
+                let talks = self.laptops[index].sockets.contains_key(&agent);
+                if !talks && self.looking.insert((index, agent)) {
                     self.schedule(LOOK_UP_AGAIN, Happening::LookUpAgain(index, agent));
                 }
             }
