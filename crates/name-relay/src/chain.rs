@@ -34,9 +34,13 @@ pub(crate) enum Answer {
 
 /// What is known of a name's texts.
 #[derive(Debug, Clone)]
-pub(crate) struct Texts {
-    pub(crate) texts: Vec<Vec<u8>>,
-    pub(crate) ttl: Duration,
+pub(crate) enum Texts {
+    /// The texts, each in one piece.
+    Found { texts: Vec<Vec<u8>>, ttl: Duration },
+    /// There are none.
+    Nothing { ttl: Duration },
+    /// Nobody could tell, or not by signature where it has to be.
+    Unproven { ttl: Duration },
 }
 
 /// The records at the end of all aliases, and the aliases. Of records that
@@ -97,15 +101,14 @@ impl<'a> Chain<'a> {
             };
             Some(text.txt_data.concat())
         });
-        if records.is_empty() || !self.is_believed(&records) {
-            return Texts {
-                texts: Vec::new(),
-                ttl: UNSURE_TTL,
-            };
+        if !records.is_empty() && self.is_believed(&records) {
+            let ttl = self.ttl(&records);
+            return Texts::Found { texts, ttl };
         }
-        Texts {
-            texts,
-            ttl: self.ttl(&records),
+        let ttl = UNSURE_TTL;
+        match self.must_be_signed {
+            true => Texts::Unproven { ttl },
+            false => Texts::Nothing { ttl },
         }
     }
 

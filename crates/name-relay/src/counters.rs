@@ -66,8 +66,12 @@ counters! {
     /// Agents not believed in because their addresses, or those of the name
     /// itself, are not signed.
     DropInsecure => "drop_insecure",
-    /// Keys of agents published in a form that is not understood.
+    /// Keys of agents published in a form that is not understood, or several of
+    /// one agent: it is done without.
     DropMalformedKey => "drop_malformed_key",
+    /// Agents done without because it is not signed which key they publish, or
+    /// that they publish none, and has to be.
+    DropUnprovenKey => "drop_unproven_key",
     /// Correspondents not reached through an agent because another name gives
     /// their address without that agent.
     DropContradicted => "drop_contradicted",

@@ -77,6 +77,13 @@ pub enum DiscoverError {
     /// The answers are not signed, and have to be.
     #[error("`{0}` and `cha.{0}` do not both have signed addresses")]
     Insecure(String),
+    /// The agent publishes a key in a form that is not understood, or several.
+    #[error("`cha.{0}` publishes a malformed key, or several")]
+    MalformedKey(String),
+    /// It is not signed which key the agent publishes, or that it publishes
+    /// none, and has to be.
+    #[error("whether `cha.{0}` publishes a key is not signed")]
+    UnprovenKey(String),
     /// The name servers did not answer, or refused to.
     #[error("the name servers gave no answer for `{0}`")]
     NoAnswer(String),

@@ -140,9 +140,11 @@ impl Holder {
             self.follow(name, correspondents, progress);
         } else if let Verdict::Agents(agents) = verdict {
             let correspondents = self.prober.reachable(&name, correspondents);
-            if !correspondents.is_empty() {
+            if !correspondents.is_empty()
+                && let Ok(key) = self.prober.key(&name)
+            {
                 self.counters.count(Counter::ChaFound);
-                self.wait(name, correspondents, agents, deadline).await;
+                self.wait(name, correspondents, agents, key, deadline).await;
             }
         }
         Release::Leaves
@@ -159,7 +161,7 @@ impl Holder {
         let agents = match verdict {
             Verdict::Agents(agents) => Some(agents.as_slice()),
             Verdict::NoAgent | Verdict::Wildcard | Verdict::Insecure => Some(&[][..]),
-            Verdict::Failed => None,
+            Verdict::Unkeyed(_) | Verdict::Failed => None,
         };
         let captured = self.ledger.note(name, correspondents, agents);
         if captured.is_empty() {
@@ -197,14 +199,15 @@ impl Holder {
         name: String,
         correspondents: Vec<IpAddr>,
         agents: Vec<IpAddr>,
+        key: Option<AgentKey>,
         deadline: Instant,
     ) {
         let (ready, released) = oneshot::channel();
         let told = self.tell(Discovery {
-            key: self.prober.key(&name),
             name,
             correspondents,
             agents,
+            key,
             ready,
         });
         if !told || self.hold.is_zero() {
@@ -246,13 +249,16 @@ impl Holder {
             if correspondents.is_empty() {
                 return;
             }
+            let Ok(key) = holder.prober.key(&name) else {
+                return;
+            };
             holder.counters.count(Counter::ChaFoundLate);
             let (ready, _nobody_waits) = oneshot::channel();
             holder.tell(Discovery {
-                key: holder.prober.key(&name),
                 name,
                 correspondents,
                 agents,
+                key,
                 ready,
             });
         });

@@ -10,19 +10,27 @@ const VERSION: &str = "v=cha1";
 /// The tag of the key.
 const KEY: &str = "x25519";
 
-/// A key was published in a form that is not understood, or two were.
+/// The key of an agent, if it publishes one.
+pub(crate) type Published = Result<Option<AgentKey>, KeyFault>;
+
+/// Why an agent is done without: what it publishes would have to be insisted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub(crate) enum KeyFault {
+    /// A key was published in a form that is not understood, or several were.
+    Malformed,
+    /// Neither a key nor that there is none is signed, and has to be.
+    Unproven,
+}
 
 /// The key in the TXT records of one name. Records of other forms are for
 /// others, tags of other names for later versions.
-pub(crate) fn published(texts: &[Vec<u8>]) -> Result<Option<AgentKey>, Malformed> {
+pub(crate) fn published(texts: &[Vec<u8>]) -> Published {
     let ours = texts.iter().filter_map(|text| tags(text));
     let keys = ours
         .map(|tags| key(&tags))
         .collect::<Result<BTreeSet<_>, _>>()?;
     if keys.len() > 1 {
-        return Err(Malformed);
+        return Err(KeyFault::Malformed);
     }
     Ok(keys.into_iter().next())
 }
@@ -33,7 +41,7 @@ fn tags(text: &[u8]) -> Option<Vec<&[u8]>> {
     (tags.next() == Some(VERSION.as_bytes())).then(|| tags.collect())
 }
 
-fn key(tags: &[&[u8]]) -> Result<AgentKey, Malformed> {
+fn key(tags: &[&[u8]]) -> Result<AgentKey, KeyFault> {
     let mut found = None;
     for tag in tags {
         let mut parts = tag
@@ -42,14 +50,14 @@ fn key(tags: &[&[u8]]) -> Result<AgentKey, Malformed> {
         if parts.next() != Some(KEY.as_bytes()) {
             continue;
         }
-        let digits = parts.next().ok_or(Malformed)?;
+        let digits = parts.next().ok_or(KeyFault::Malformed)?;
         let mut octets = AgentKey::default();
-        hex::decode_to_slice(digits, &mut octets).map_err(|_| Malformed)?;
+        hex::decode_to_slice(digits, &mut octets).map_err(|_| KeyFault::Malformed)?;
         if found.replace(octets).is_some() {
-            return Err(Malformed);
+            return Err(KeyFault::Malformed);
         }
     }
-    found.ok_or(Malformed)
+    found.ok_or(KeyFault::Malformed)
 }
 
 #[cfg(test)]
@@ -58,7 +66,7 @@ mod tests {
 
     const DIGITS: &str = "5bd6ed0693f72f6af02cf426770224a78c721d6c14c96da4cef1c420abb18e02";
 
-    fn read(texts: &[&str]) -> Result<Option<AgentKey>, Malformed> {
+    fn read(texts: &[&str]) -> Published {
         let texts: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
         published(&texts)
     }
@@ -105,9 +113,9 @@ mod tests {
             format!("v=cha1; x25519={}", DIGITS.replace('5', "g")),
             format!("v=cha1; x25519={DIGITS}; x25519={DIGITS}"),
         ] {
-            assert_eq!(read(&[&bad]), Err(Malformed), "{bad}");
+            assert_eq!(read(&[&bad]), Err(KeyFault::Malformed), "{bad}");
         }
         let two = [DIGITS, &other].map(|digits| format!("v=cha1; x25519={digits}"));
-        assert_eq!(read(&[&two[0], &two[1]]), Err(Malformed));
+        assert_eq!(read(&[&two[0], &two[1]]), Err(KeyFault::Malformed));
     }
 }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{Name, Record, RecordType};
 use hickory_resolver::Resolver as HickoryResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -33,8 +33,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// Why there are no records.
 #[derive(Debug, Clone, Copy)]
 enum Miss {
-    /// There are none.
-    Nothing { ttl: Duration },
+    /// There are none; with what signatures say so about the very name that was
+    /// asked for, it is proven.
+    Nothing { ttl: Duration, proven: bool },
     /// Nobody could tell.
     Failed { ttl: Duration },
 }
@@ -78,13 +79,12 @@ impl Resolver {
     ) -> Answer {
         match self.records(&name, family.record_type(), order).await {
             Ok(lookup) => Chain::from(&name, &lookup, self.validates).addresses(family),
-            Err(Miss::Nothing { ttl }) => Answer::Nothing { ttl },
+            Err(Miss::Nothing { ttl, .. }) => Answer::Nothing { ttl },
             Err(Miss::Failed { ttl }) => Answer::Failed { ttl },
         }
     }
 
-    /// The texts of `name`, each in one piece; none where there are none or
-    /// nobody could tell.
+    /// The texts of `name`, asking the name servers in `order`.
     pub(crate) async fn texts(
         &self,
         name: Name,
@@ -92,10 +92,10 @@ impl Resolver {
     ) -> Texts {
         match self.records(&name, RecordType::TXT, order).await {
             Ok(lookup) => Chain::from(&name, &lookup, self.validates).texts(),
-            Err(Miss::Nothing { ttl } | Miss::Failed { ttl }) => Texts {
-                texts: Vec::new(),
-                ttl,
-            },
+            Err(Miss::Nothing { ttl, proven }) if proven || !self.validates => {
+                Texts::Nothing { ttl }
+            }
+            Err(Miss::Nothing { ttl, .. } | Miss::Failed { ttl }) => Texts::Unproven { ttl },
         }
     }
 
@@ -160,15 +160,15 @@ async fn ask(
     kind: RecordType,
 ) -> Result<Lookup, Miss> {
     name.set_fqdn(true);
-    match timeout(SERVER_PATIENCE, resolver.lookup(name, kind)).await {
-        Ok(answer) => answer.map_err(|error| miss(&error)),
+    match timeout(SERVER_PATIENCE, resolver.lookup(name.clone(), kind)).await {
+        Ok(answer) => answer.map_err(|error| miss(&name, &error)),
         Err(_elapsed) => Err(Miss::Failed {
             ttl: Duration::ZERO,
         }),
     }
 }
 
-fn miss(error: &NetError) -> Miss {
+fn miss(name: &Name, error: &NetError) -> Miss {
     let NetError::Dns(error) = error else {
         // An unreachable name server may be back the next moment.
         return Miss::Failed {
@@ -183,9 +183,22 @@ fn miss(error: &NetError) -> Miss {
     {
         return Miss::Nothing {
             ttl: negative_ttl(none),
+            proven: is_proven(name, none),
         };
     }
     Miss::Failed { ttl: UNSURE_TTL }
+}
+
+/// Whether signatures deny this name or its records. What hickory-resolver lets pass
+/// without a denial is of a zone that is not signed; what it was led to by an
+/// alias says nothing of the alias.
+fn is_proven(name: &Name, none: &NoRecords) -> bool {
+    let denies = |record: &Record| {
+        let kind = record.record_type();
+        matches!(kind, RecordType::NSEC | RecordType::NSEC3) && record.proof.is_secure()
+    };
+    let authorities = none.authorities.as_deref().unwrap_or_default();
+    none.query.name() == name && authorities.iter().any(denies)
 }
 
 /// RFC 2308 5. Of validated answers hickory-resolver leaves the reckoning to us.

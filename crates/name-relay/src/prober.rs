@@ -11,10 +11,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cache::TtlCache;
-use crate::chain::{Answer, Texts};
+use crate::chain::{Answer, Texts, UNSURE_TTL};
 use crate::counters::{Counter, Counters};
 use crate::family::Family;
-use crate::key::{self, AgentKey};
+use crate::key::{self, KeyFault, Published};
 use crate::lookup::Resolver;
 use crate::names;
 use crate::search::{Findings, MAX_NEGATIVE_TTL, MAX_POSITIVE_TTL, Search, ttl};
@@ -41,7 +41,16 @@ pub(crate) enum Verdict {
     Wildcard,
     /// There are answers, but not signed as they have to be.
     Insecure,
+    /// There is an agent, but what it says of its key can't be insisted on.
+    Unkeyed(KeyFault),
     Failed,
+}
+
+impl Verdict {
+    /// Whether nothing was learnt.
+    fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed | Self::Unkeyed(KeyFault::Unproven))
+    }
 }
 
 /// How far a lookup has come.
@@ -65,9 +74,9 @@ impl Probe {
     /// Whether it has ended without telling anything.
     pub(crate) fn has_failed(&self) -> bool {
         match self {
-            Self::Known(verdict) => *verdict == Verdict::Failed,
+            Self::Known(verdict) => verdict.has_failed(),
             Self::Running(running) => match &*running.borrow() {
-                Progress::Done(verdict) => *verdict == Verdict::Failed,
+                Progress::Done(verdict) => verdict.has_failed(),
                 Progress::Asking | Progress::Likely => running.has_changed().is_err(),
             },
         }
@@ -84,15 +93,29 @@ pub(crate) struct Prober {
     permits: Arc<Semaphore>,
     tasks: Tasks,
     /// How long a lookup waits for the key of an agent that it has found, from
-    /// its begin: an answer would wait as long to learn that there is one.
+    /// its begin: an answer would wait as long to learn that there is one. Where
+    /// the key has to be signed, or that there is none, the lookup waits for that.
     lookup_window: Duration,
     /// Whether the log has been told of malformed keys.
     warned: AtomicBool,
     counters: Arc<Counters>,
 }
 
-/// The keys that agents have published, by the names they belong to.
-type Keys = TtlCache<String, Option<AgentKey>>;
+/// How long a key is remembered beyond its time, for answers that are in work.
+const KEY_GRACE: Duration = Duration::from_secs(10);
+
+/// What an agent publishes, and when it has to be asked again.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    published: Published,
+    until: Instant,
+}
+
+/// What agents have published, by the names they belong to.
+type Keys = TtlCache<String, Known>;
+
+/// A question for a key, and its answer when there is one.
+type Asking = watch::Receiver<Option<Known>>;
 
 /// What holds only as long as the name servers are the same.
 struct State {
@@ -103,7 +126,7 @@ struct State {
     keys: Keys,
     /// The signed addresses of names with agents, where they have to be.
     signed: TtlCache<Subject, Vec<IpAddr>>,
-    asking_keys: BTreeMap<String, (u64, watch::Receiver<bool>)>,
+    asking_keys: BTreeMap<String, (u64, Asking)>,
     running: BTreeMap<Subject, (u64, watch::Receiver<Progress>)>,
     serial: u64,
 }
@@ -154,8 +177,13 @@ impl Prober {
         let agent = names::agent_name(name)?;
         let key = (family, names::text(name));
         let mut state = self.state();
-        if let Some(verdict) = state.verdicts.lookup(&key, Instant::now())
-            && (!again || matches!(verdict, Verdict::Agents(_)))
+        let now = Instant::now();
+        if let Some(verdict) = state.verdicts.lookup(&key, now)
+            && match matches!(verdict, Verdict::Agents(_)) {
+                // The key may have changed since.
+                true => state.known_key(&key.1, now).is_some(),
+                false => !again,
+            }
         {
             self.counters.count(Counter::CacheHits);
             return Some(Probe::Known(verdict));
@@ -168,7 +196,7 @@ impl Prober {
             return None;
         };
         self.counters.count(Counter::ChaLookups);
-        let key_asked = self.ask_key(&mut state, &key.1, agent.clone());
+        let asked = self.ask_key(&mut state, &key.1, agent.clone());
         let key_by = Instant::now() + self.lookup_window;
         let (progress, running) = watch::channel(Progress::Asking);
         state.serial += 1;
@@ -177,7 +205,7 @@ impl Prober {
         let search = Search {
             name: name.clone(),
             family,
-            agent,
+            agent: agent.clone(),
             resolver: state.resolver.clone(),
             order: self.upstreams.current_order(),
             wildcard: state.wildcards.lookup(&key, Instant::now()),
@@ -187,11 +215,15 @@ impl Prober {
         let prober = Arc::clone(self);
         self.tasks.spawn(async move {
             let _permit = permit;
-            let findings = timeout(PATIENCE, search.run(&progress))
+            let mut findings = timeout(PATIENCE, search.run(&progress))
                 .await
                 .unwrap_or_default();
-            if let (Verdict::Agents(_), Some(mut asked)) = (&findings.verdict, key_asked) {
-                let _in_time = timeout_at(key_by, asked.wait_for(|answered| *answered)).await;
+            if matches!(findings.verdict, Verdict::Agents(_)) {
+                let known = match prober.anchor {
+                    Some(_) => prober.proven_key(&key.1, &agent, &findings, asked).await,
+                    None => timeout_at(key_by, answer(asked)).await.ok().flatten(),
+                };
+                prober.weigh(known, &mut findings);
             }
             prober.remember(key, serial, &findings);
             progress.send_replace(Progress::Done(findings.verdict));
@@ -221,30 +253,77 @@ impl Prober {
     }
 
     /// The key that the agent of this name has published, as far as it is
-    /// known.
-    pub(crate) fn key(&self, name: &str) -> Option<AgentKey> {
-        let state = self.state();
-        state.keys.lookup(&name.to_owned(), Instant::now())?
+    /// known; without one that has to be insisted on nobody may be led there.
+    pub(crate) fn key(&self, name: &str) -> Published {
+        let known = {
+            let state = self.state();
+            state.keys.lookup(&name.to_owned(), Instant::now())
+        };
+        match (known, &self.anchor) {
+            (Some(known), _) => known.published,
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                self.counters.count(Counter::DropUnprovenKey);
+                Err(KeyFault::Unproven)
+            }
+        }
     }
 
-    /// Asks for the key, unless it is known, and says how to learn that it is.
-    fn ask_key(
-        self: &Arc<Self>,
-        state: &mut State,
+    /// What the agent of `name` publishes, by signature. Denials behind an alias say nothing of it, so
+    /// that its end, which is known by signature, is asked then.
+    async fn proven_key(
+        &self,
         name: &str,
-        agent: Name,
-    ) -> Option<watch::Receiver<bool>> {
+        agent: &Name,
+        findings: &Findings,
+        asked: Asking,
+    ) -> Option<Known> {
+        let known = answer(asked).await;
+        let owner = findings.owner.as_ref().filter(|owner| *owner != agent);
+        let (Some(owner), None | Some(Err(KeyFault::Unproven))) =
+            (owner, known.map(|known| known.published))
+        else {
+            return known;
+        };
+        let (servers, resolver) = {
+            let state = self.state();
+            (Arc::clone(&state.servers), state.resolver.clone())
+        };
+        let order = self.upstreams.current_order();
+        let found = timeout(PATIENCE, resolver.texts(owner.clone(), order)).await;
+        let known = self.read_key(name, found.ok());
+        let mut state = self.state();
+        if Arc::ptr_eq(&state.servers, &servers) {
+            state.keep_key(name.to_owned(), known);
+        }
+        Some(known)
+    }
+
+    /// Does without an agent whose key can't be insisted on.
+    fn weigh(&self, known: Option<Known>, findings: &mut Findings) {
+        let published = match known {
+            Some(known) => known.published,
+            None if self.anchor.is_some() => Err(KeyFault::Unproven),
+            None => Ok(None),
+        };
+        if let Err(fault) = published {
+            let now = Instant::now();
+            let left = known.map(|known| known.until.saturating_duration_since(now));
+            findings.verdict = Verdict::Unkeyed(fault);
+            findings.ttl = findings.ttl.min(left.unwrap_or_default());
+            findings.ttl = findings.ttl.min(MAX_NEGATIVE_TTL);
+        }
+    }
+
+    /// Asks for the key, unless it is known.
+    fn ask_key(self: &Arc<Self>, state: &mut State, name: &str, agent: Name) -> Asking {
         if let Some((_, asking)) = state.asking_keys.get(name) {
-            return Some(asking.clone());
+            return asking.clone();
         }
-        if state
-            .keys
-            .lookup(&name.to_owned(), Instant::now())
-            .is_some()
-        {
-            return None;
+        if let Some(known) = state.known_key(name, Instant::now()) {
+            return watch::channel(Some(known)).1;
         }
-        let (answered, asking) = watch::channel(false);
+        let (answered, asking) = watch::channel(None);
         state.serial += 1;
         let serial = state.serial;
         state
@@ -255,32 +334,48 @@ impl Prober {
         let (prober, name) = (Arc::clone(self), name.to_owned());
         self.tasks.spawn(async move {
             let found = timeout(PATIENCE, resolver.texts(agent, order)).await;
-            prober.remember_key(name, serial, found.ok());
-            answered.send_replace(true);
+            let known = prober.read_key(&name, found.ok());
+            prober.remember_key(name, serial, known);
+            answered.send_replace(Some(known));
         });
-        Some(asking)
+        asking
     }
 
-    fn remember_key(&self, name: String, serial: u64, found: Option<Texts>) {
+    /// What the texts of an agent say of its key. What nobody could tell of is
+    /// no key, unless that has to be signed.
+    fn read_key(&self, name: &str, found: Option<Texts>) -> Known {
+        let (published, ttl) = match found {
+            Some(Texts::Found { texts, ttl }) => (key::published(&texts), ttl),
+            Some(Texts::Nothing { ttl }) => (Ok(None), ttl),
+            Some(Texts::Unproven { ttl }) => (Err(KeyFault::Unproven), ttl),
+            None => (Err(KeyFault::Unproven), Duration::ZERO),
+        };
+        let (published, ttl) = match published {
+            Err(KeyFault::Unproven) if self.anchor.is_none() => (Ok(None), ttl.max(UNSURE_TTL)),
+            published => (published, ttl),
+        };
+        if published == Err(KeyFault::Malformed) {
+            self.counters.count(Counter::DropMalformedKey);
+            tracing::debug!(%name, "its home agent publishes a malformed key, or several");
+            if !self.warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "a home agent publishes a malformed key, or several, and is done without"
+                );
+            }
+        }
+        Known {
+            published,
+            until: Instant::now() + ttl.min(MAX_POSITIVE_TTL),
+        }
+    }
+
+    fn remember_key(&self, name: String, serial: u64, known: Known) {
         let mut state = self.state();
         let asked = state.asking_keys.get(&name).map(|(serial, _)| *serial);
-        if asked != Some(serial) {
-            return;
+        if asked == Some(serial) {
+            state.asking_keys.remove(&name);
+            state.keep_key(name, known);
         }
-        state.asking_keys.remove(&name);
-        let Some(Texts { texts, ttl }) = found else {
-            return;
-        };
-        let key = key::published(&texts).unwrap_or_else(|_malformed| {
-            self.counters.count(Counter::DropMalformedKey);
-            tracing::debug!(%name, "its home agent publishes a malformed key");
-            if !self.warned.swap(true, Ordering::Relaxed) {
-                tracing::warn!("a home agent publishes a malformed key, which is not pinned");
-            }
-            None
-        });
-        let ttl = ttl.min(MAX_POSITIVE_TTL);
-        state.keys.insert(name, key, ttl, Instant::now());
     }
 
     /// The addresses of a name itself.
@@ -316,7 +411,11 @@ impl Prober {
             Verdict::Wildcard => self.counters.count(Counter::DropWildcard),
             Verdict::Failed => self.counters.count(Counter::ChaLookupFailures),
             Verdict::Insecure => self.counters.count(Counter::DropInsecure),
-            Verdict::Agents(_) | Verdict::NoAgent => {}
+            Verdict::Unkeyed(KeyFault::Unproven) => {
+                self.counters.count(Counter::DropUnprovenKey);
+                tracing::debug!(name = %key.1, "whether its home agent publishes a key is not signed");
+            }
+            Verdict::Agents(_) | Verdict::NoAgent | Verdict::Unkeyed(KeyFault::Malformed) => {}
         }
         let mut state = self.state();
         if state
@@ -343,4 +442,24 @@ impl Prober {
             .verdicts
             .insert(key, findings.verdict.clone(), findings.ttl, now);
     }
+}
+
+impl State {
+    /// What an agent publishes, unless it has to be asked again.
+    fn known_key(&self, name: &str, now: Instant) -> Option<Known> {
+        let known = self.keys.lookup(&name.to_owned(), now);
+        known.filter(|known| now < known.until)
+    }
+
+    fn keep_key(&mut self, name: String, known: Known) {
+        let now = Instant::now();
+        let ttl = known.until.saturating_duration_since(now) + KEY_GRACE;
+        self.keys.insert(name, known, ttl, now);
+    }
+}
+
+/// The answer to a question for a key; none if nobody works on it any more.
+async fn answer(mut asked: Asking) -> Option<Known> {
+    let answered = asked.wait_for(Option::is_some).await;
+    answered.ok().and_then(|known| *known)
 }

@@ -19,7 +19,7 @@ use crate::error::{DiscoverError, Error};
 use crate::exchange::Exchange;
 use crate::family::Family;
 use crate::hold::{Holder, Release, Report};
-use crate::key::AgentKey;
+use crate::key::{AgentKey, KeyFault};
 use crate::ledger::Ledger;
 use crate::prober::{Probe, Prober, Progress, Verdict};
 use crate::resolv_conf::{Follower, Installation};
@@ -296,13 +296,15 @@ impl Relay {
                 if correspondents.is_empty() {
                     return Err(DiscoverError::Insecure(text));
                 }
+                let key = prober.key(&text).map_err(|fault| unkeyed(fault, text))?;
                 self.counters.count(Counter::ChaFound);
                 Ok(Found {
                     correspondents,
                     agents,
-                    key: prober.key(&text),
+                    key,
                 })
             }
+            Verdict::Unkeyed(fault) => Err(unkeyed(fault, text)),
             Verdict::NoAgent => Err(DiscoverError::NoAgent(text)),
             Verdict::Wildcard => Err(DiscoverError::Wildcard(text)),
             Verdict::Insecure => Err(DiscoverError::Insecure(text)),
@@ -324,6 +326,13 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.follower_stop.cancel();
         self.tasks.abort();
+    }
+}
+
+fn unkeyed(fault: KeyFault, name: String) -> DiscoverError {
+    match fault {
+        KeyFault::Malformed => DiscoverError::MalformedKey(name),
+        KeyFault::Unproven => DiscoverError::UnprovenKey(name),
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Findings {
     pub(crate) wildcard: Option<Answer>,
     /// The signed addresses of the name, where they have to be.
     pub(crate) signed: Option<Vec<IpAddr>>,
+    /// The name at the end of the agent's aliases, if it was learnt.
+    pub(crate) owner: Option<Name>,
 }
 
 impl Default for Findings {
@@ -48,6 +50,7 @@ impl Default for Findings {
             ttl: Duration::ZERO,
             wildcard: None,
             signed: None,
+            owner: None,
         }
     }
 }
@@ -130,6 +133,7 @@ impl Search {
             ttl,
             wildcard: is_new.then_some(strangers),
             signed,
+            owner: Some(owner),
         }
     }
 }
@@ -141,6 +145,7 @@ impl Findings {
             ttl: ttl.min(MAX_NEGATIVE_TTL),
             wildcard: None,
             signed: None,
+            owner: None,
         }
     }
 }

@@ -14,8 +14,11 @@
 mod fake;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use fake::bench::{Bench, LONG};
+use fake::bench::{Bench, LONG, MS};
 use fake::{A, AAAA, Fake, TXT, query};
 use name_relay::{DiscoverError, Discovery};
 use signed_zone::{Question, Zone};
@@ -250,21 +253,131 @@ async fn an_alias_counts_only_if_it_is_signed() {
     leads_nowhere(&mut bench, "an unsigned alias").await;
 }
 
+const KEY: &str = "v=cha1; x25519=0909090909090909090909090909090909090909090909090909090909090909";
+
+/// A relay at a name server that answers honestly but for the key of the agent; none where there is
+/// no answer.
+async fn begin_with_texts(
+    zone: &Zone,
+    texts: impl Fn(&Question) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Bench {
+    let honest = zone.clone();
+    let server = Fake::start(move |request| {
+        let question = Question::parse(&request.bytes);
+        let answer = match question.kind() == TXT {
+            true => texts(&question),
+            false => Some(honest.answer(&question)),
+        };
+        answer.into_iter().map(Into::into).collect()
+    });
+    let anchor = zone.anchor().parse().unwrap();
+    Bench::new(server.await, |config| {
+        config.hold = 600 * MS;
+        config.lookup_window = LONG;
+        config.validate = Some(anchor);
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_key_counts_only_if_it_is_signed() {
-    let text = format!("v=cha1; x25519={}", "09".repeat(32));
-    let zone = || zone().text("cha.server.example.", &text);
-    let honest = zone();
-    let mut bench = begin(&honest.clone(), move |question| honest.answer(question)).await;
+    let zone = zone().text("cha.server.example.", KEY);
+    let honest = zone.clone();
+    let mut bench = begin(&zone, move |question| honest.answer(question)).await;
     assert_eq!(visit(&mut bench, A).await.key, Some([9; 32]));
 
-    let (zone, forged) = (zone(), zone().unsigned());
-    let mut bench = begin(&zone.clone(), move |question| {
-        match question.kind() == TXT {
-            true => forged.answer(question),
-            false => zone.answer(question),
-        }
+    let forged = zone.clone().unsigned();
+    let mut bench = begin_with_texts(&zone, move |question| Some(forged.answer(question))).await;
+    leads_nowhere(&mut bench, "a key that is not signed").await;
+    assert!(bench.counter("drop_unproven_key") > 0);
+}
+
+#[tokio::test]
+async fn an_agent_without_a_key_says_so_by_signature() {
+    let honest = zone();
+    let mut bench = begin(&honest.clone(), move |question| honest.answer(question)).await;
+    assert_eq!(visit(&mut bench, A).await.key, None);
+    assert_eq!(bench.counter("drop_unproven_key"), 0);
+}
+
+#[tokio::test]
+async fn an_agent_whose_key_is_suppressed_leads_nowhere() {
+    let zone = zone().text("cha.server.example.", KEY);
+    let without = || Zone::new("example.").with("cha.server.example.", AGENT);
+    let (other_key, unsigned) = (without(), without().unsigned());
+    let elsewhere = without()
+        .alias("cha.server.example.", "server.example.")
+        .unsigned();
+    let below = zone.clone();
+    type Answers = Box<dyn Fn(&Question) -> Option<Vec<u8>> + Send + Sync>;
+    let lies: [(&str, Answers); 6] = [
+        ("dropped", Box::new(|_| None)),
+        (
+            "an empty answer",
+            Box::new(move |question| Some(unsigned.answer(question))),
+        ),
+        (
+            "a denial under another key",
+            Box::new(move |question| Some(other_key.answer(question))),
+        ),
+        (
+            "an alias to a name without one",
+            Box::new(move |question| match question.is_about("server.example.") {
+                true => Some(below.answer(question)),
+                false => Some(elsewhere.answer(question)),
+            }),
+        ),
+        ("refused", Box::new(|question| Some(question.fail(5)))),
+        ("failed", Box::new(|question| Some(question.fail(2)))),
+    ];
+    for (why, lie) in lies {
+        let mut bench = begin_with_texts(&zone, lie).await;
+        let began = Instant::now();
+        bench.client.ask(&query(7, "server.example", A)).await;
+        let took = began.elapsed();
+        assert!(took < 1200 * MS, "{why}: the hold is over: {took:?}");
+        leads_nowhere(&mut bench, why).await;
+        assert_eq!(
+            bench.relay.discover("server.example").await,
+            Err(DiscoverError::UnprovenKey("server.example".into())),
+            "{why}"
+        );
+        assert!(bench.counter("drop_unproven_key") > 0, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_suppressed_for_a_while_counts_from_then_on() {
+    let zone = zone().text("cha.server.example.", KEY);
+    let (honest, passes) = (zone.clone(), Arc::new(AtomicBool::new(false)));
+    let pass = Arc::clone(&passes);
+    let mut bench = begin_with_texts(&zone, move |question| {
+        let passes = pass.load(Ordering::Relaxed);
+        passes.then(|| honest.answer(question))
     })
     .await;
-    assert_eq!(visit(&mut bench, A).await.key, None);
+    leads_nowhere(&mut bench, "dropped").await;
+    passes.store(true, Ordering::Relaxed);
+    let found = bench.relay.discover("server.example").await.unwrap();
+    assert_eq!(found[0].key, Some([9; 32]));
+}
+
+#[tokio::test]
+async fn an_alias_leads_to_an_agent_without_a_key() {
+    // The denial that comes with the alias is of its end, where no question was.
+    let zone = Zone::new("example.")
+        .with("server.example.", SERVER)
+        .with("agents.example.", AGENT)
+        .alias("cha.server.example.", "agents.example.");
+    for denies in [false, true] {
+        let answers = zone.clone();
+        let mut bench = begin_with_texts(&zone, move |question| {
+            Some(match denies {
+                true => answers.answer_to_the_end(question),
+                false => answers.answer(question),
+            })
+        })
+        .await;
+        assert_eq!(visit(&mut bench, A).await.key, None, "{denies}");
+    }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, NSEC, RRSIG, SigInput};
 use hickory_proto::dnssec::{Algorithm, DnssecSigner, SigningKey, TBS};
-use hickory_proto::op::{Edns, Message, MessageType};
+use hickory_proto::op::{Edns, Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType, SerialNumber};
 
@@ -46,6 +46,15 @@ impl Question {
     #[must_use]
     pub fn is_about(&self, name: &str) -> bool {
         *self.0.queries[0].name() == Name::from_ascii(name).unwrap()
+    }
+
+    /// The answer that fails so (RFC 1035 4.1.1).
+    #[must_use]
+    pub fn fail(&self, code: u8) -> Vec<u8> {
+        let mut message = self.0.clone();
+        message.metadata.message_type = MessageType::Response;
+        message.metadata.response_code = ResponseCode::from(0, code);
+        message.to_vec().unwrap()
     }
 
     /// Whether it has the bit "DNSSEC OK" (RFC 3225).
@@ -143,6 +152,21 @@ impl Zone {
         self.respond(question, |answers| answers.extend(self.set(&other, kind)))
     }
 
+    /// The answer as resolvers give it: what an alias leads to is denied where it is not.
+    #[must_use]
+    pub fn answer_to_the_end(&self, question: &Question) -> Vec<u8> {
+        let name = question.0.queries[0].name();
+        let kind = question.0.queries[0].query_type();
+        let target = self.set(name, RecordType::CNAME).first().and_then(alias);
+        let target = target.filter(|target| self.set(target, kind).is_empty());
+        self.complete(question, |message| {
+            if let Some(target) = target {
+                message.authorities = self.set(&self.apex, RecordType::SOA);
+                message.authorities.extend(self.denial(&target));
+            }
+        })
+    }
+
     /// The answer, whose end is another zone's.
     #[must_use]
     pub fn answer_then(&self, question: &Question, end: &Self) -> Vec<u8> {
@@ -157,6 +181,10 @@ impl Zone {
     }
 
     fn respond(&self, question: &Question, change: impl FnOnce(&mut Vec<Record>)) -> Vec<u8> {
+        self.complete(question, |message| change(&mut message.answers))
+    }
+
+    fn complete(&self, question: &Question, change: impl FnOnce(&mut Message)) -> Vec<u8> {
         let asked = &question.0.queries[0];
         let (mut name, kind) = (asked.name().clone(), asked.query_type());
         let mut message = question.0.clone();
@@ -179,7 +207,7 @@ impl Zone {
                 message.authorities.extend(self.denial(&name));
             }
         }
-        change(&mut message.answers);
+        change(&mut message);
         if !question.wants_signatures() {
             let is_plain = |record: &Record| !matches!(record.data, RData::DNSSEC(_));
             message.answers.retain(is_plain);
