@@ -46,6 +46,7 @@ fn a_home_agent_believes_nothing() {
 
     let good = datagram(HOME, CORRESPONDENT, 9);
     let to = |destination| datagram(HOME, destination, 9);
+    let about = |from, to| ipv4_packets::report(HOME, CORRESPONDENT, &datagram(from, to, 9));
     let fragment = |protocol, offset, more, payload: &[u8]| {
         ipv4_packets::fragment([HOME, CORRESPONDENT], protocol, offset, more, payload)
     };
@@ -165,6 +166,24 @@ fn a_home_agent_believes_nothing() {
                 let change = |header: &mut Ipv4Header| header.protocol = IpNumber(135);
                 ipv4_packets::packet(HOME, AGENT, change, &[0; 16])
             },
+        ),
+        (
+            "a report about another's packet",
+            "drop_not_a_correspondent",
+            CARE_OF_1,
+            about(CORRESPONDENT, OTHER_HOME),
+        ),
+        (
+            "a report about what no correspondent sent",
+            "drop_not_a_correspondent",
+            CARE_OF_1,
+            about(STRANGER, HOME),
+        ),
+        (
+            "a report about nothing",
+            "drop_not_a_correspondent",
+            CARE_OF_1,
+            ipv4_packets::report(HOME, CORRESPONDENT, &[0x45; 8]),
         ),
         ("a source route", "drop_source_route", CARE_OF_1, routed),
         (
@@ -302,6 +321,12 @@ fn a_mobile_node_believes_its_home_agent_only() {
             "drop_not_a_correspondent",
             AGENT,
             report(datagram(STRANGER, CORRESPONDENT, 9)),
+        ),
+        (
+            "an error about a packet to others",
+            "drop_not_a_correspondent",
+            AGENT,
+            report(datagram(HOME, STRANGER, 9)),
         ),
         (
             "a tunnel",

@@ -58,6 +58,10 @@ fn a_home_agent_believes_nothing() {
     home_address.extend(OTHER_HOME.octets());
     let mut too_long = good.clone();
     too_long[5] += 1;
+    let about = |from, to| {
+        let about = datagram(from, to, 9, 16);
+        ipv6_packets::report(HOME_6, CORRESPONDENT_6, &about)
+    };
     let endless = [60, 0, 1, 4, 0, 0, 0, 0].repeat(20);
     let cases: Vec<(&str, &str, Ipv6Addr, Vec<u8>)> = vec![
         (
@@ -148,6 +152,18 @@ fn a_home_agent_believes_nothing() {
             "drop_nested_tunnel",
             CARE_OF_1_6,
             wrapped(HOME_6, AGENT_6, &good),
+        ),
+        (
+            "a report about another's packet",
+            "drop_not_a_correspondent",
+            CARE_OF_1_6,
+            about(CORRESPONDENT_6, OTHER_HOME),
+        ),
+        (
+            "a report about what no correspondent sent",
+            "drop_not_a_correspondent",
+            CARE_OF_1_6,
+            about(STRANGER, HOME_6),
         ),
         (
             "GRE",
@@ -505,6 +521,12 @@ fn a_mobile_node_believes_its_home_agent_only() {
             "drop_not_a_correspondent",
             AGENT_6,
             report(datagram(STRANGER, CORRESPONDENT_6, 9, 16)),
+        ),
+        (
+            "an error about a packet to others",
+            "drop_not_a_correspondent",
+            AGENT_6,
+            report(datagram(HOME_6, STRANGER, 9, 16)),
         ),
         (
             "a tunnel",

@@ -41,7 +41,7 @@ pub(super) struct Difference {
 /// What brings the packet filter to what the bindings need.
 #[derive(Debug, Default)]
 pub(super) struct Completion {
-    /// Counters of home addresses without a binding, which may be there.
+    /// What each home address has, of those without a binding: it may be there.
     pub(super) uncertain: Vec<Element>,
     /// What is there, once the uncertain ones are, and should not be.
     pub(super) surplus: Vec<Element>,
@@ -184,6 +184,7 @@ impl Bindings {
         // Set after set, because what is in order already is put in order sooner.
         care_of
             .chain(self.all().flat_map(|binding| self.pairs(binding)))
+            .chain(self.homes().map(own))
             .chain(self.homes().map(received))
             .chain(self.homes().map(sent))
             .chain(self.all().filter_map(limit_of))
@@ -191,7 +192,7 @@ impl Bindings {
     }
 
     /// What is to be done where these are present of the care-of addresses and of the home addresses
-    /// that belong to them. About those that count nothing is known.
+    /// that belong to them. About what each home address has nothing is known.
     pub(super) fn completion(&self, present: &BTreeSet<Element>) -> Completion {
         let wanted = self.all_elements();
         let surplus: Vec<Element> = present.difference(&wanted).cloned().collect();
@@ -201,7 +202,7 @@ impl Bindings {
             .filter(|element| is_pair(element))
             .filter_map(read_pair)
             .filter(|(_, home)| !self.by_home.contains_key(home))
-            .flat_map(|(_, home)| counters(home))
+            .flat_map(|(_, home)| of_each(home))
             .collect();
         Completion {
             surplus: surplus
@@ -209,7 +210,7 @@ impl Bindings {
                 .chain(uncertain.iter().cloned())
                 .collect(),
             uncertain: uncertain.into_iter().collect(),
-            count: missing.len() - 2 * self.by_home.len(),
+            count: missing.len() - EACH * self.by_home.len(),
             missing,
         }
     }
@@ -301,7 +302,7 @@ impl Bindings {
 
     fn elements(&self, binding: Binding) -> impl Iterator<Item = Element> {
         self.pairs(binding)
-            .chain(counters(binding.wrap.home()))
+            .chain(of_each(binding.wrap.home()))
             .chain(limit_of(binding))
     }
 
@@ -326,9 +327,16 @@ fn care_of_element(address: IpAddr, mark: u32) -> Element {
     }
 }
 
-/// What counts the packets of a home address.
-fn counters(home: IpAddr) -> [Element; 2] {
-    [received(home), sent(home)]
+/// How many elements each home address has, whatever its care-of address.
+const EACH: usize = 3;
+
+fn of_each(home: IpAddr) -> [Element; EACH] {
+    [own(home), received(home), sent(home)]
+}
+
+fn own(home: IpAddr) -> Element {
+    let octets = octets(home);
+    Element::of(sets(Family::of(home)).own, [&*octets, &*octets].concat())
 }
 
 fn received(home: IpAddr) -> Element {

@@ -1,5 +1,6 @@
 //! The mobile node's rules in the packet filter: what comes out of a tunnel is an answer of one of
-//! its correspondents to its home address, or a router's report about packets of ours.
+//! its correspondents to its home address, or a router's report about a packet from there to one of
+//! them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -77,6 +78,9 @@ const INTERFACE_INDEX: Part = Part {
 /// The first register, and the one behind its first four octets.
 const FIRST: Register = Register(1);
 const SECOND: Register = Register(9);
+
+/// Where in an ICMP error the header begins that it quotes.
+const QUOTE: u32 = 8;
 
 /// The table, and what is in its set.
 #[derive(Debug)]
@@ -236,6 +240,8 @@ fn rules(table: &'static str) -> Program {
         ];
         program.rule(chain, &answer);
         for &kind in rules.icmp_errors {
+            // Of the bindings by one device a single one has this correspondent, so that who was told
+            // and who had sent are the same.
             let report = [
                 Step::Meta(Meta::Family, FIRST),
                 Step::Is(FIRST, &[rules.number]),
@@ -243,6 +249,13 @@ fn rules(table: &'static str) -> Program {
                 Step::Is(FIRST, &[rules.icmp]),
                 Step::Payload(Header::Transport, 0, 1, FIRST),
                 Step::Is(FIRST, &[kind]),
+                Step::Meta(Meta::Device, FIRST),
+                Step::BigEndian(FIRST),
+                Step::Payload(Header::Network, rules.destination, length, SECOND),
+                Step::Payload(Header::Transport, QUOTE + rules.destination, length, source),
+                Step::In(rules.correspondents.0, FIRST),
+                Step::Payload(Header::Transport, QUOTE + rules.source, length, SECOND),
+                Step::In(rules.correspondents.0, FIRST),
                 Step::Verdict(Verdict::Accept),
             ];
             program.rule(chain, &report);
@@ -305,9 +318,9 @@ mod tests {
                 "meta l4proto ipv6 counter name \"drop_nested_tunnel\" drop",
                 "rt seg-left != 0 counter name \"drop_source_route\" drop",
                 "iif . ip6 daddr . ip6 saddr @correspondents6 accept",
-                "icmpv6 type packet-too-big accept",
+                "icmpv6 type packet-too-big iif . ip6 daddr . @th,256,128 @correspondents6 iif . @th,128,128 . @th,256,128 @correspondents6 accept",
                 "iif . ip daddr . ip saddr @correspondents4 accept",
-                "icmp type time-exceeded accept",
+                "icmp type time-exceeded iif . ip daddr . @th,192,32 @correspondents4 iif . @th,160,32 . @th,192,32 @correspondents4 accept",
                 "counter name \"drop_not_a_correspondent\" drop",
             ] {
                 assert!(shown.contains(words), "{words:?} in:\n{shown}");

@@ -29,6 +29,9 @@ pub(super) struct Sets {
     pub(super) bindings: Set,
     /// The packets out of the tunnel of each home address.
     pub(super) received: Set,
+    /// Each home address twice: of an address in the header and one that an ICMP error quotes, it tells
+    /// that they are the same.
+    pub(super) own: Set,
     /// The packets into the tunnel of each home address, and which home addresses are bound.
     pub(super) sent: Set,
     /// What of these packets went in the last two seconds, for each home address and second of the day.
@@ -43,6 +46,7 @@ pub(super) const fn sets(family: Family) -> Sets {
         Family::Ipv4 => Sets {
             care_of: Set("care_of4"),
             bindings: Set("bindings4"),
+            own: Set("own4"),
             received: Set("received4"),
             sent: Set("sent4"),
             recent: Set("recent4"),
@@ -51,6 +55,7 @@ pub(super) const fn sets(family: Family) -> Sets {
         Family::Ipv6 => Sets {
             care_of: Set("care_of6"),
             bindings: Set("bindings6"),
+            own: Set("own6"),
             received: Set("received6"),
             sent: Set("sent6"),
             recent: Set("recent6"),
@@ -201,12 +206,22 @@ impl Served {
         }
     }
 
+    /// Source and destination of the packet that an ICMP error quotes behind its own 8 octets.
+    const fn quoted(&self) -> [&'static str; 2] {
+        match self.family() {
+            Family::Ipv4 => ["@th,160,32", "@th,192,32"],
+            Family::Ipv6 => ["@th,128,128", "@th,256,128"],
+        }
+    }
+
     fn sets(&self) -> String {
         let (n, ip, kind, _) = self.words();
+        let [from, _] = self.quoted();
         let seconds = CREDIT_WINDOW.as_secs();
         format!(
             "	map care_of{n} {{ type {kind} : mark; }}
 	set bindings{n} {{ type mark . {kind}; }}
+	set own{n} {{ typeof {ip} saddr . {from}; }}
 	set received{n} {{ type {kind}; counter; }}
 	set sent{n} {{ type {kind}; counter; }}
 	set recent{n} {{ typeof {ip} daddr . meta hour; size {MOST_RECENT}; flags dynamic,timeout; timeout {seconds}s; }}
@@ -305,7 +320,9 @@ impl Served {
 		meta mark set 0
 		jump bound{n}
 		meta l4proto {tunnels} counter name drop_nested_tunnel drop
+		{icmp} type {{ {errors} }} jump answers{n}
 	}}
+	chain answers{n} {{ }}
 {bound}	chain to_this_host{n} {{
 		{ip} daddr != @named{n} goto prohibited
 		udp dport {{ 434, 4191 }} counter name drop_signalling_in_tunnel drop
@@ -339,11 +356,11 @@ impl Served {
     }
 
     fn replacement(&self, correspondents: &[IpNet]) -> String {
-        let (n, ..) = self.words();
+        let (n, ip, ..) = self.words();
         let own = prefixes(self.family(), correspondents);
         let mut rules = format!(
             "flush set inet {TABLE} correspondents{n}\nflush set inet {TABLE} named{n}\n\
-             flush chain inet {TABLE} reports{n}\n"
+             flush chain inet {TABLE} reports{n}\nflush chain inet {TABLE} answers{n}\n"
         );
         let named: Vec<String> = named(correspondents, [self.address])
             .iter()
@@ -357,20 +374,21 @@ impl Served {
         }
         if !own.is_empty() {
             let elements = list(own.iter().map(ToString::to_string));
-            let quoted = list(own.iter().map(range));
-            // The destination in the header that an error quotes behind its own 8 octets.
-            let quoted = match self.family() {
-                Family::Ipv4 => format!("@th,192,32 {quoted}"),
-                Family::Ipv6 => format!("@th,256,128 {quoted}"),
-            };
-            // Writing to a string can't fail.
+            let ranges = list(own.iter().map(range));
+            let [from, to] = self.quoted();
+            // Who is told of a packet has sent it, and who tells has received it. Writing to a string
+            // can't fail.
             let _ = writeln!(
                 rules,
                 "add element inet {TABLE} correspondents{n} {elements}\n\
-                 add rule inet {TABLE} reports{n} {quoted} goto admitted{n}"
+                 add rule inet {TABLE} reports{n} {ip} daddr . {from} @own{n} {to} {ranges} goto admitted{n}\n\
+                 add rule inet {TABLE} answers{n} {ip} saddr . {to} @own{n} {from} {ranges} return"
             );
         }
         rules
+            + &format!(
+                "add rule inet {TABLE} answers{n} counter name drop_not_a_correspondent drop\n"
+            )
     }
 }
 

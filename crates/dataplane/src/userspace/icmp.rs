@@ -106,13 +106,19 @@ pub(super) fn complaint(
     }
 }
 
-/// The packet an ICMP error complains about, if this is one.
+/// Whether this says what became of a packet.
+pub(super) fn is_report(ip: &Ip, packet: &[u8]) -> bool {
+    let kind = packet.get(ip.header..ip.total).and_then(<[u8]>::first);
+    ip.is_icmp() && ip.offset == 0 && kind.is_some_and(|kind| reports(ip.family(), *kind))
+}
+
+/// The packet an ICMP error reports about, if this is one.
 pub(super) fn quoted(ip: &Ip, packet: &[u8]) -> Option<Ip> {
+    if !is_report(ip, packet) {
+        return None;
+    }
     let message = packet.get(ip.header..ip.total)?;
-    let reports = ip.is_icmp() && ip.offset == 0 && is_error(ip.family(), *message.first()?);
-    let quoted = reports
-        .then(|| Ip::parse_quote(message.get(MESSAGE..)?))
-        .flatten()?;
+    let quoted = Ip::parse_quote(message.get(MESSAGE..)?)?;
     (quoted.family() == ip.family()).then_some(quoted)
 }
 
@@ -130,6 +136,14 @@ pub(super) fn next_hop_mtu(ip: &Ip, packet: &[u8]) -> Option<u16> {
             let mtu = u32::from_be_bytes([message[4], message[5], message[6], message[7]]);
             u16::try_from(mtu).unwrap_or(u16::MAX)
         }),
+    }
+}
+
+/// Destination unreachable, packet too big, time exceeded, parameter problem.
+fn reports(family: Family, kind: u8) -> bool {
+    match family {
+        Family::Ipv4 => matches!(kind, 3 | 11 | 12),
+        Family::Ipv6 => matches!(kind, 1..=4),
     }
 }
 

@@ -195,11 +195,23 @@ fn inspect_inner(
             if ours && is_signalling(ip, packet) {
                 return Err(Counter::SignallingInTunnel.into());
             }
+            // The mobile node may report about what correspondents sent it, and nothing else.
+            let reports_theirs = || {
+                icmp::quoted(ip, packet).is_some_and(|quoted| {
+                    quoted.destination == entry.home && correspondents.has(quoted.source)
+                })
+            };
+            if icmp::is_report(ip, packet) && !reports_theirs() {
+                return Err(Counter::NotACorrespondent.into());
+            }
         }
         Role::MobileNode => {
             // Routers on the way may report about our own packets, and nothing else.
-            let reports_ours =
-                || icmp::quoted(ip, packet).is_some_and(|quoted| quoted.source == entry.home);
+            let reports_ours = || {
+                icmp::quoted(ip, packet).is_some_and(|quoted| {
+                    quoted.source == entry.home && entry.correspondents.has(quoted.destination)
+                })
+            };
             if !entry.correspondents.has(ip.source) && !reports_ours() {
                 return Err(Counter::NotACorrespondent.into());
             }

@@ -41,6 +41,15 @@ pub(crate) fn datagram(source: Ipv4Addr, destination: Ipv4Addr, port: u16) -> Ve
     packet
 }
 
+/// What a router says of a packet that found nobody at its port.
+pub(crate) fn report(source: Ipv4Addr, destination: Ipv4Addr, about: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv4(source.octets(), destination.octets(), 60);
+    let builder = builder.icmpv4_raw(3, 3, [0; 4]);
+    builder.write(&mut packet, about).expect("a packet");
+    packet
+}
+
 /// A fragment of this protocol; `offset` is that of its payload, in units of eight octets.
 pub(crate) fn fragment(
     [source, destination]: [Ipv4Addr; 2],

@@ -50,6 +50,15 @@ pub(crate) fn datagram(
     packet
 }
 
+/// What a router says of a packet that found nobody at its port.
+pub(crate) fn report(source: Ipv6Addr, destination: Ipv6Addr, about: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv6(source.octets(), destination.octets(), 60);
+    let builder = builder.icmpv6_raw(1, 4, [0; 4]);
+    builder.write(&mut packet, about).expect("a packet");
+    packet
+}
+
 /// The packet with these extension headers before what follows its header; the last of them names
 /// the next protocol.
 pub(crate) fn behind(first: u8, headers: &[u8], packet: &[u8]) -> Vec<u8> {

@@ -1,12 +1,13 @@
 //! Packets of IPv4 that the home agent's kernel must not take out of a tunnel, each counted once under
 //! its reason.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 use etherparse::{IpNumber, Ipv4Header};
 use mobility_protocol::HomeAddress;
 
-use crate::ipv4_packets::{datagram, encapsulated, fragment, packet, source_routed};
+use crate::ipv4_packets::{datagram, encapsulated, fragment, packet, report, source_routed};
 use crate::namespace::eventually;
 use crate::site::{IPV4, Site, counter, forge, in_family};
 
@@ -33,6 +34,8 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
             let change = |header: &mut Ipv4Header| header.protocol = IpNumber(number);
             packet(home, destination, change, &[0; 16])
         };
+        let [stranger, other] = [world.stranger, world.second_home].map(ipv4);
+        let about = |from, to| report(home, server, &datagram(from, to, 9));
         let piece = |offset, more| fragment([home, server], 6, offset, more, &[0; 8]);
         let forbidden = "drop_forbidden_destination";
         let nested = "drop_nested_tunnel";
@@ -82,6 +85,21 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
                 "drop_source_route",
                 source_routed(good.clone()),
             ),
+            (
+                "a report about another's packet",
+                prohibited,
+                about(server, other),
+            ),
+            (
+                "a report about what no correspondent sent",
+                prohibited,
+                about(stranger, home),
+            ),
+            (
+                "a report about nothing",
+                prohibited,
+                report(home, server, &[0x45; 8]),
+            ),
             ("a tiny fragment", hidden, piece(0, true)),
             ("an overlapping fragment", hidden, piece(1, false)),
         ];
@@ -110,6 +128,47 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
         );
         let received = dataplane.traffic(HomeAddress(world.home)).unwrap();
         assert_eq!(received.packets_in, 0, "nothing got through");
+        let inner = about(server, home);
+        forge(&site.mobile_node, encapsulated(care_of, agent, &inner));
+        eventually("a report about what a correspondent sent arrives", || {
+            let traffic = dataplane.traffic(HomeAddress(world.home)).unwrap();
+            traffic.packets_in == 1
+        })
+        .await;
+        dataplane.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn errors_of_routers_about_packets_to_correspondents_go_through() {
+    in_family(IPV4, "reports", |world| async move {
+        let site = Site::new(world);
+        let mut dataplane = world.start().await;
+        world.install(&mut dataplane, world.home, world.care_of[0], None);
+        let [home, server, router] = [world.home, world.server, world.stranger].map(ipv4);
+        let told = site.mobile_node.run(move || {
+            let socket = UdpSocket::bind((home, 4000)).unwrap();
+            socket.connect((server, 9)).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            socket
+        });
+        let tell = |from, to| {
+            let about = datagram(from, to, 9);
+            forge(&site.server, report(router, home, &about));
+        };
+        tell(home, server);
+        let error = told.recv(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        let others = [(home, router), (ipv4(world.second_home), server)];
+        for (number, (from, to)) in (1..).zip(others) {
+            tell(from, to);
+            eventually("a report about another packet is dropped", || {
+                counter(&dataplane, "drop_not_a_correspondent") == number
+            })
+            .await;
+        }
         dataplane.shutdown().await.unwrap();
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mobility_protocol::HomeAddress;
 
 use crate::home_agent::nft;
-use crate::ipv6_packets::{UDP, behind, datagram, fragment, packet, wrapped};
+use crate::ipv6_packets::{UDP, behind, datagram, fragment, packet, report, wrapped};
 use crate::namespace::eventually;
 use crate::site::{IPV6, Site, World, counter, forge, in_family};
 
@@ -43,6 +43,8 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
         let piece = |next_header, offset, more, payload: &[u8]| {
             fragment([home, server], next_header, offset, more, payload)
         };
+        let [stranger, other] = [world.stranger, world.second_home].map(ipv6);
+        let about = |from, to| report(home, server, &datagram(from, to, 9, 16));
         let mut home_address = vec![UDP, 2, 1, 2, 0, 0, 201, 16];
         home_address.extend(ipv6(world.second_home).octets());
         let hidden = [&[60, 0, 1, 4, 0, 0, 0, 0], &*home_address].concat();
@@ -118,6 +120,21 @@ fn packets_that_would_escape_inspection_are_dropped_and_counted() {
                 "a Home Address option behind other options",
                 "drop_source_route",
                 behind(60, &hidden, &good),
+            ),
+            (
+                "a report about another's packet",
+                "drop_not_a_correspondent",
+                about(server, other),
+            ),
+            (
+                "a report about what no correspondent sent",
+                "drop_not_a_correspondent",
+                about(stranger, home),
+            ),
+            (
+                "a report about nothing",
+                "drop_not_a_correspondent",
+                report(home, server, &[0x60; 8]),
             ),
             (
                 "a tiny fragment",
@@ -223,23 +240,21 @@ fn errors_of_routers_about_packets_to_correspondents_go_through() {
                 .unwrap();
             socket
         });
-        let report = |about: &[u8]| {
-            let mut report = Vec::new();
-            etherparse::PacketBuilder::ipv6(router.octets(), home.octets(), 60)
-                .icmpv6_raw(1, 4, [0; 4])
-                .write(&mut report, about)
-                .expect("a packet");
-            forge(&site.server, report);
+        let tell = |from, to| {
+            let about = datagram(from, to, 9, 16);
+            forge(&site.server, report(router, home, &about));
         };
-        report(&datagram(home, server, 9, 16));
+        tell(home, server);
         let error = told.recv(&mut [0; 16]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
-        // About a packet to anybody else.
-        report(&datagram(home, router, 9, 16));
-        eventually("the second report is dropped", || {
-            counter(&dataplane, "drop_not_a_correspondent") == 1
-        })
-        .await;
+        let others = [(home, router), (ipv6(world.second_home), server)];
+        for (number, (from, to)) in (1..).zip(others) {
+            tell(from, to);
+            eventually("a report about another packet is dropped", || {
+                counter(&dataplane, "drop_not_a_correspondent") == number
+            })
+            .await;
+        }
         dataplane.shutdown().await.unwrap();
     });
 }

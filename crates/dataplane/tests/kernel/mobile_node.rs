@@ -1,6 +1,6 @@
 //! What the kernel carries for a mobile node, alone and with home agents of either backend.
 
-use std::net::{TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use dataplane::mobile_node::MobileNodeDataplane;
 use mobility_protocol::{DataplaneChange, HomeAddress};
 
 use crate::namespace::{echo_at, eventually, ip, says_back, snapshot};
-use crate::world::{Agent, install, receiver, run, start};
+use crate::site::forge;
+use crate::world::{Agent, World, install, receiver, run, start};
+use crate::{ipv4_packets, ipv6_packets};
 
 #[test]
 fn a_session_survives_moves_between_all_backends() {
@@ -222,6 +224,94 @@ fn a_home_agent_speaks_for_its_own_binding_only() {
         assert!(own.recv(&mut [0; 16]).is_err(), "the other's correspondent");
         world.wrap(&peer, world.access, world.correspondent);
         own.recv(&mut [0; 16]).unwrap();
+        mobile_node.shutdown().await.unwrap();
+    });
+}
+
+/// What a router says of a datagram to port 9 of `about`'s destination, wrapped to a care-of address.
+fn report(world: World, from: IpAddr, to: IpAddr, about: [IpAddr; 2]) -> Vec<u8> {
+    match [world.router, world.access, from, to, about[0], about[1]] {
+        [
+            IpAddr::V4(router),
+            IpAddr::V4(access),
+            IpAddr::V4(from),
+            IpAddr::V4(to),
+            IpAddr::V4(source),
+            IpAddr::V4(destination),
+        ] => {
+            let about = ipv4_packets::datagram(source, destination, 9);
+            let report = ipv4_packets::report(from, to, &about);
+            ipv4_packets::encapsulated(router, access, &report)
+        }
+        [
+            IpAddr::V6(router),
+            IpAddr::V6(access),
+            IpAddr::V6(from),
+            IpAddr::V6(to),
+            IpAddr::V6(source),
+            IpAddr::V6(destination),
+        ] => {
+            let about = ipv6_packets::datagram(source, destination, 9, 16);
+            let report = ipv6_packets::report(from, to, &about);
+            ipv6_packets::wrapped(router, access, &report)
+        }
+        _ => unreachable!("all of one family"),
+    }
+}
+
+#[test]
+fn routers_report_about_packets_of_the_home_address_alone() {
+    run("reports", |world| async move {
+        let peer = world.attach();
+        let mut mobile_node = start(Kernel).await;
+        let own = world.tunnel(world.access, &[world.correspondent]);
+        let mut another = world.tunnel(world.access, &[world.other]);
+        another.home_address = HomeAddress(world.other_home());
+        // Another home agent's, which says nothing here.
+        another.endpoints.remote = world.correspondent;
+        install(&mut mobile_node, own).await;
+        install(&mut mobile_node, another).await;
+        let dropped = |dataplane: &MobileNodeDataplane| {
+            let counters = dataplane.counters();
+            let found = counters
+                .iter()
+                .find(|(name, _)| *name == "drop_not_a_correspondent");
+            found.unwrap().1
+        };
+        let told = UdpSocket::bind((world.home, 4000)).unwrap();
+        told.connect((world.correspondent, 9)).unwrap();
+        told.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let (home, other_home) = (world.home, world.other_home());
+        let cases = [
+            (
+                "to another address",
+                other_home,
+                [home, world.correspondent],
+            ),
+            (
+                "about another source",
+                home,
+                [other_home, world.correspondent],
+            ),
+            ("about another destination", home, [home, world.other]),
+            (
+                "about another binding to its address",
+                other_home,
+                [other_home, world.other],
+            ),
+        ];
+        for (number, (what, to, about)) in (1..).zip(cases) {
+            forge(&peer, report(world, world.next, to, about));
+            eventually(&format!("a report {what} is dropped"), || {
+                dropped(&mobile_node) == number
+            })
+            .await;
+        }
+        let about = [home, world.correspondent];
+        forge(&peer, report(world, world.next, home, about));
+        let error = told.recv(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        assert_eq!(dropped(&mobile_node), 4);
         mobile_node.shutdown().await.unwrap();
     });
 }
