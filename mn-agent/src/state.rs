@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 const BINDINGS: &str = "bindings.json";
 const ACQUAINTANCES: &str = "acquaintances.json";
@@ -75,7 +76,7 @@ impl StateDirectory {
     fn load<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
         let path = self.path.join(name);
         let text = match fs::read(&path) {
-            Ok(text) => text,
+            Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "can't read what the last run stored");
@@ -90,7 +91,7 @@ impl StateDirectory {
 
     /// Remembers this instead of what it was before.
     fn save<T: Serialize>(&self, name: &str, content: &[T]) -> io::Result<()> {
-        let content = serde_json::to_vec(content).map_err(io::Error::other)?;
+        let content = Zeroizing::new(serde_json::to_vec(content).map_err(io::Error::other)?);
         self.replace(name, &content)
     }
 

@@ -26,6 +26,7 @@ use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip4;
 use mobility_protocol::wire::mip6::SequenceNumber;
 use mobility_protocol::{CareOfAddress, Identity, Reachability, Stamp, Transport};
+use zeroize::Zeroizing;
 
 const VERSION: u8 = 4;
 /// What records say that were written before it was known after a restart whom quotas count where.
@@ -52,8 +53,14 @@ pub(crate) enum CodecError {
     Identity(usize),
 }
 
-pub(crate) fn encode(record: &StoredRecord) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(64);
+/// Octets of a record without its key, at most.
+const MOST_BUT_KEY: usize = 128;
+
+/// The octets have the key in them. They are wiped from memory when dropped, and have room enough from
+/// the beginning: a vector that grows leaves copies behind.
+pub(crate) fn encode(record: &StoredRecord) -> Zeroizing<Vec<u8>> {
+    let key = record.association.key.as_bytes();
+    let mut octets = Zeroizing::new(Vec::with_capacity(MOST_BUT_KEY + key.len()));
     octets.push(VERSION);
     put_stamp(&mut octets, record.last);
     put_association(&mut octets, &record.association);

@@ -24,6 +24,7 @@ use mobility_protocol::home_agent::{Owner, StoreChange, StoredRecord};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
+use zeroize::Zeroizing;
 
 /// The name of the file in the directory of the store.
 pub const FILE_NAME: &str = "bindings.redb";
@@ -51,6 +52,8 @@ const RECORDS: [(Kind, Records); 4] = [
         TableDefinition::new("bindings-agreed-ipv6"),
     ),
 ];
+/// A record as it is written, with its key in it.
+type Octets = Zeroizing<Vec<u8>>;
 const PROPERTIES: TableDefinition<'_, &str, u32> = TableDefinition::new("properties");
 const VERSION: &str = "version";
 
@@ -63,7 +66,7 @@ pub struct BindingStore {
     /// Closed after a failure: the database takes no more once a write has failed.
     database: Option<Database>,
     /// What is not on disk yet: the new record under a key in a table, or none.
-    pending: BTreeMap<(Kind, Vec<u8>), Option<Vec<u8>>>,
+    pending: BTreeMap<(Kind, Vec<u8>), Option<Octets>>,
 }
 
 /// Why the store does not do what it should.

@@ -91,6 +91,8 @@ proptest! {
             counted_at: counted_at.map(Into::into),
         };
         let octets = encode(&record);
+        let key = record.association.key.as_bytes().len();
+        prop_assert!(octets.len() <= MOST_BUT_KEY + key, "no copy is left behind");
         prop_assert_eq!(decode(&identity, &octets), Ok(record));
         for end in 0..octets.len() {
             prop_assert_eq!(decode(&identity, &octets[..end]), Err(CodecError::Truncated));
