@@ -27,6 +27,7 @@ const PAD_N: u8 = 1;
 const ALTERNATE_CARE_OF_ADDRESS: u8 = 3;
 const MOBILE_NODE_IDENTIFIER: u8 = 8;
 const AUTHENTICATION: u8 = 9;
+const REPLAY_PROTECTION: u8 = 10;
 const HOME_NETWORK_PREFIX: u8 = 22;
 
 /// The octets of an authenticator (RFC 4285 section 5.1).
@@ -105,6 +106,12 @@ pub(super) fn answer(
     message.extend(&update[10..12]);
     if let Some(lent) = lent {
         push_home_address(&mut message, lent);
+    }
+    // RFC 4285 section 6: the timestamp comes back as it was.
+    if let Some(timestamp) = option(update, REPLAY_PROTECTION) {
+        pad(&mut message, 2);
+        message.extend([REPLAY_PROTECTION, 8]);
+        message.extend(timestamp);
     }
     let home_address = lent
         .or(option(update, HOME_NETWORK_PREFIX).and_then(home_address))
