@@ -237,8 +237,12 @@ impl Worker {
     }
 }
 
-/// What becomes of an outer packet that is too big for its path.
+/// What becomes of an outer packet that is too big for its path. Larger than [`NARROW`] is only what
+/// the sender can be told to make smaller: it meets the router that tells.
 fn judge(sender: &Sender, identifications: &Identifications, packet: &Queued<'_>) -> Verdict {
+    if packet.octets.len() > NARROW as usize {
+        return Verdict::Accept;
+    }
     let Some((source, destination, pieces)) =
         ipv6_pieces(packet.octets, LEAST_PATH, identifications.next())
     else {
