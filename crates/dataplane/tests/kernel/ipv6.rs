@@ -226,40 +226,6 @@ fn extension_headers_and_fragments_go_through() {
 }
 
 #[test]
-fn errors_of_routers_about_packets_to_correspondents_go_through() {
-    in_family(IPV6, "reports", |world| async move {
-        let site = Site::new(world);
-        let mut dataplane = world.start().await;
-        world.install(&mut dataplane, world.home, world.care_of[0], None);
-        let [home, server, router] = [world.home, world.server, world.stranger].map(ipv6);
-        let told = site.mobile_node.run(move || {
-            let socket = UdpSocket::bind((home, 4000)).unwrap();
-            socket.connect((server, 9)).unwrap();
-            socket
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .unwrap();
-            socket
-        });
-        let tell = |from, to| {
-            let about = datagram(from, to, 9, 16);
-            forge(&site.server, report(router, home, &about));
-        };
-        tell(home, server);
-        let error = told.recv(&mut [0; 16]).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
-        let others = [(home, router), (ipv6(world.second_home), server)];
-        for (number, (from, to)) in (1..).zip(others) {
-            tell(from, to);
-            eventually("a report about another packet is dropped", || {
-                counter(&dataplane, "drop_not_a_correspondent") == number
-            })
-            .await;
-        }
-        dataplane.shutdown().await.unwrap();
-    });
-}
-
-#[test]
 fn a_narrow_path_carries_1280_octets_in_pieces() {
     in_family(IPV6, "narrow path", |world| async move {
         let site = Site::new(world);

@@ -15,6 +15,7 @@ mod home_agent;
 mod ipv6;
 mod mobile_node;
 mod mobile_node_ipv6;
+mod reports;
 mod site;
 mod world;
 

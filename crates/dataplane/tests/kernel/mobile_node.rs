@@ -9,6 +9,7 @@ use dataplane::mobile_node::MobileNodeDataplane;
 use mobility_protocol::{DataplaneChange, HomeAddress};
 
 use crate::namespace::{echo_at, eventually, ip, says_back, snapshot};
+use crate::reports::{report, told};
 use crate::site::forge;
 use crate::world::{Agent, World, install, receiver, run, start};
 use crate::{ipv4_packets, ipv6_packets};
@@ -172,13 +173,6 @@ fn only_correspondents_reach_the_home_address() {
         )
         .await;
         let receiver = receiver(world.home, Duration::from_millis(300));
-        let dropped = |dataplane: &MobileNodeDataplane| {
-            let counters = dataplane.counters();
-            let found = counters
-                .iter()
-                .find(|(name, _)| *name == "drop_not_a_correspondent");
-            found.unwrap().1
-        };
         world.wrap(&peer, world.access, world.other);
         assert!(receiver.recv(&mut [0; 16]).is_err());
         assert_eq!(dropped(&mobile_node), 1);
@@ -206,13 +200,7 @@ fn a_home_agent_speaks_for_its_own_binding_only() {
     run("its own binding", |world| async move {
         let peer = world.attach();
         let mut mobile_node = start(Kernel).await;
-        let own = world.tunnel(world.access, &[world.correspondent]);
-        let mut other = world.tunnel(world.access, &[world.other]);
-        other.home_address = HomeAddress(world.other_home());
-        // Another home agent's, which says nothing here.
-        other.endpoints.remote = world.correspondent;
-        install(&mut mobile_node, own).await;
-        install(&mut mobile_node, other).await;
+        install_two(world, &mut mobile_node).await;
         let patience = Duration::from_millis(300);
         let own = receiver(world.home, patience);
         let others = receiver(world.other_home(), patience);
@@ -228,59 +216,13 @@ fn a_home_agent_speaks_for_its_own_binding_only() {
     });
 }
 
-/// What a router says of a datagram to port 9 of `about`'s destination, wrapped to a care-of address.
-fn report(world: World, from: IpAddr, to: IpAddr, about: [IpAddr; 2]) -> Vec<u8> {
-    match [world.router, world.access, from, to, about[0], about[1]] {
-        [
-            IpAddr::V4(router),
-            IpAddr::V4(access),
-            IpAddr::V4(from),
-            IpAddr::V4(to),
-            IpAddr::V4(source),
-            IpAddr::V4(destination),
-        ] => {
-            let about = ipv4_packets::datagram(source, destination, 9);
-            let report = ipv4_packets::report(from, to, &about);
-            ipv4_packets::encapsulated(router, access, &report)
-        }
-        [
-            IpAddr::V6(router),
-            IpAddr::V6(access),
-            IpAddr::V6(from),
-            IpAddr::V6(to),
-            IpAddr::V6(source),
-            IpAddr::V6(destination),
-        ] => {
-            let about = ipv6_packets::datagram(source, destination, 9, 16);
-            let report = ipv6_packets::report(from, to, &about);
-            ipv6_packets::wrapped(router, access, &report)
-        }
-        _ => unreachable!("all of one family"),
-    }
-}
-
 #[test]
 fn routers_report_about_packets_of_the_home_address_alone() {
     run("reports", |world| async move {
         let peer = world.attach();
         let mut mobile_node = start(Kernel).await;
-        let own = world.tunnel(world.access, &[world.correspondent]);
-        let mut another = world.tunnel(world.access, &[world.other]);
-        another.home_address = HomeAddress(world.other_home());
-        // Another home agent's, which says nothing here.
-        another.endpoints.remote = world.correspondent;
-        install(&mut mobile_node, own).await;
-        install(&mut mobile_node, another).await;
-        let dropped = |dataplane: &MobileNodeDataplane| {
-            let counters = dataplane.counters();
-            let found = counters
-                .iter()
-                .find(|(name, _)| *name == "drop_not_a_correspondent");
-            found.unwrap().1
-        };
-        let told = UdpSocket::bind((world.home, 4000)).unwrap();
-        told.connect((world.correspondent, 9)).unwrap();
-        told.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        install_two(world, &mut mobile_node).await;
+        let told = told(world.home, world.correspondent);
         let (home, other_home) = (world.home, world.other_home());
         let cases = [
             (
@@ -301,14 +243,14 @@ fn routers_report_about_packets_of_the_home_address_alone() {
             ),
         ];
         for (number, (what, to, about)) in (1..).zip(cases) {
-            forge(&peer, report(world, world.next, to, about));
+            forge(&peer, wrapped(world, &report(world.next, to, about)));
             eventually(&format!("a report {what} is dropped"), || {
                 dropped(&mobile_node) == number
             })
             .await;
         }
         let about = [home, world.correspondent];
-        forge(&peer, report(world, world.next, home, about));
+        forge(&peer, wrapped(world, &report(world.next, home, about)));
         let error = told.recv(&mut [0; 16]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
         assert_eq!(dropped(&mobile_node), 4);
@@ -376,4 +318,34 @@ fn what_other_programs_remove_comes_back() {
         mobile_node.shutdown().await.unwrap();
         agent.stop(&peer);
     });
+}
+
+/// How many packets were none of a correspondent's.
+fn dropped(dataplane: &MobileNodeDataplane) -> u64 {
+    let counters = dataplane.counters();
+    let found = counters
+        .iter()
+        .find(|(name, _)| *name == "drop_not_a_correspondent");
+    found.unwrap().1
+}
+
+/// A binding to the correspondent, and one to the other one at a home agent that says nothing here.
+async fn install_two(world: World, dataplane: &mut MobileNodeDataplane) {
+    let own = world.tunnel(world.access, &[world.correspondent]);
+    let mut other = world.tunnel(world.access, &[world.other]);
+    other.home_address = HomeAddress(world.other_home());
+    other.endpoints.remote = world.correspondent;
+    install(dataplane, own).await;
+    install(dataplane, other).await;
+}
+
+/// As the home agent sends it to the care-of address.
+fn wrapped(world: World, inner: &[u8]) -> Vec<u8> {
+    match (world.router, world.access) {
+        (IpAddr::V4(router), IpAddr::V4(access)) => {
+            ipv4_packets::encapsulated(router, access, inner)
+        }
+        (IpAddr::V6(router), IpAddr::V6(access)) => ipv6_packets::wrapped(router, access, inner),
+        _ => unreachable!("both of one family"),
+    }
 }
