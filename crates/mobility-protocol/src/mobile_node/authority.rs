@@ -181,18 +181,18 @@ impl Authority {
         };
         let made = agreement.made.as_ref().map(|made| made.key);
         let held_to = agreement.pinned.map(Pin::key).or(made);
-        match (held_to, pin, agreement.pinned) {
-            (Some(key), ..) if key == pin.key() => {}
-            (None, ..) => {}
-            (Some(_), Pin::Configured(_), None | Some(Pin::Published(_))) => {
-                return Fitness::TooWeak;
+        let is_other = held_to.is_some_and(|key| key != pin.key());
+        let is_configured = matches!(agreement.pinned, Some(Pin::Configured(_)));
+        match (is_other, pin) {
+            (true, Pin::Configured(_)) if !is_configured => Fitness::TooWeak,
+            (true, Pin::Configured(_) | Pin::Published(_)) => Fitness::Contradicts,
+            (false, Pin::Configured(_) | Pin::Published(_)) => {
+                if !is_configured {
+                    agreement.pinned = Some(pin);
+                }
+                Fitness::Fits
             }
-            (Some(_), ..) => return Fitness::Contradicts,
         }
-        if !matches!(agreement.pinned, Some(Pin::Configured(_))) {
-            agreement.pinned = Some(pin);
-        }
-        Fitness::Fits
     }
 
     pub(super) fn stored(&self) -> Option<StoredAgreement> {

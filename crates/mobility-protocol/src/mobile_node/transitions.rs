@@ -66,8 +66,6 @@ impl Entry {
     pub(super) fn step(&mut self, input: Input, context: &mut Context<'_>) {
         let state = std::mem::replace(&mut self.state, State::Ended);
         self.state = match (state, input) {
-            (State::WaitingForPath { until }, Input::Distrusted) => State::WaitingForPath { until },
-            (State::Ended, Input::Distrusted) => State::Ended,
             (
                 State::Active { binding }
                 | State::Refreshing { binding, .. }
@@ -490,7 +488,8 @@ impl Entry {
                 | Input::Refresh
                 | Input::Expired
                 | Input::Doubt
-                | Input::WaitOver,
+                | Input::WaitOver
+                | Input::Distrusted,
             ) => state,
         };
     }
