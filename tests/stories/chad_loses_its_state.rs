@@ -66,7 +66,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         })?;
     held.kill()?;
     stage
-        .curl(&["-m", "5", "-o", "/dev/null", "http://server.example/1000"])
+        .curl(&["-o", "/dev/null", "http://server.example/1000"])
         .finish(BOUND)?
         .success()?;
     let last = web.served().last().map(|served| served.peer.ip());

@@ -56,7 +56,7 @@ pub(crate) fn tell(story: &Story) -> Told {
 
 fn fetch(stage: &Stage) -> Told {
     stage
-        .curl(&["-m", "5", "-o", "/dev/null", "http://server.example/1000"])
+        .curl(&["-o", "/dev/null", "http://server.example/1000"])
         .finish(BOUND)?
         .success()?;
     Ok(())

@@ -16,8 +16,6 @@ pub(crate) fn tell(story: &Story) -> Told {
     let fetch = || {
         let curl = laptop.node().program("curl").args([
             "-sS",
-            "-m",
-            "5",
             "-o",
             "/dev/null",
             "http://server.example/1000",

@@ -11,8 +11,6 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut curl = stage
         .curl(&[
             Family::of_this_story().option(),
-            "-m",
-            "10",
             "-o",
             "/dev/null",
             "http://server.example/1000",

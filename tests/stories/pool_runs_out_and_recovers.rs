@@ -45,8 +45,6 @@ pub(crate) fn tell(story: &Story) -> Told {
     let fetch = || {
         stage
             .curl(&[
-                "-m",
-                "5",
                 "-o",
                 "/dev/null",
                 "-w",

@@ -160,7 +160,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     laptop
         .node()
         .program("curl")
-        .args(["-sS", "-m", "4", "http://server.example/1"])
+        .args(["-sS", "http://server.example/1"])
         .finish(BOUND)?
         .success()?;
     story.saw("the name server died and returned");

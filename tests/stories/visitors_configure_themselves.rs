@@ -68,7 +68,7 @@ fn names_have_their_families(
     let _web = HttpServer::start(&old.server, 80)?;
     let fetch = |option: Family, name: &str| -> Result<i32, Failure> {
         let url = format!("http://{name}/1000");
-        let curl = laptop.node().program("curl").args(["-sS", "-m", "4"]);
+        let curl = laptop.node().program("curl").args(["-sS"]);
         let finished = curl
             .args([option.option(), "-o", "/dev/null", &url])
             .finish(BOUND)?;
@@ -273,7 +273,7 @@ fn default_routers(laptop: &Laptop) -> Result<usize, Failure> {
 }
 
 fn fetch(laptop: &Laptop, url: &str) -> Told {
-    let curl = laptop.node().program("curl").args(["-sS", "-6", "-m", "5"]);
+    let curl = laptop.node().program("curl").args(["-sS", "-6"]);
     curl.args(["-o", "/dev/null", url])
         .finish(BOUND)?
         .success()?;
