@@ -20,8 +20,8 @@ pub(crate) fn tell(story: &Story) -> Told {
     }
     .parse()?;
     let keys = Path::new("/run/lab");
-    let old = keygen(IDENTITY, 256, &keys.join("old.key"))?;
-    let new = keygen(IDENTITY, 257, &keys.join("new.key"))?;
+    let old = keygen(IDENTITY, 256, "timestamps", &keys.join("old.key"))?;
+    let new = keygen(IDENTITY, 257, "nonces", &keys.join("new.key"))?;
     let knows = |chad: &mut ChadSettings, keys: &[&str]| {
         chad.mode = "authenticated".to_owned();
         chad.more = keys

@@ -13,11 +13,16 @@ pub(crate) struct Sections {
     pub(crate) mobile_node: String,
 }
 
-/// Makes a key in a new file, which both sides read.
-pub(crate) fn keygen(identity: &str, spi: u32, key: &Path) -> Result<Sections, Failure> {
+/// Makes a key in a new file, which both sides read, with such protection against replay.
+pub(crate) fn keygen(
+    identity: &str,
+    spi: u32,
+    replay: &str,
+    key: &Path,
+) -> Result<Sections, Failure> {
     let printed = Command::new(lab::programs::daemon("chad")?)
         .args(["keygen", "--identity", identity])
-        .args(["--spi", &spi.to_string()])
+        .args(["--spi", &spi.to_string(), "--replay", replay])
         .args(["--cha", "cha.server.example", "--key-file"])
         .arg(key)
         .arg("--other-key-file")

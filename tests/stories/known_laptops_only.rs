@@ -1,5 +1,5 @@
 //! A home agent in authenticated mode: a laptop known by a key that `chad keygen` made gets its fixed
-//! address and keeps it through moves, one with a wrong key and a stranger connect plainly.
+//! address and keeps it through moves, over IPv4 by nonces; one with a wrong key and a stranger connect plainly.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -20,7 +20,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     .parse()?;
     let keys = Path::new("/run/lab");
     let (ours, other) = (keys.join("laptop.key"), keys.join("other.key"));
-    let sections = keygen(IDENTITY, 256, &ours)?;
+    let sections = keygen(IDENTITY, 256, "nonces", &ours)?;
     write_key(&other, OTHER_KEY)?;
     let mut stage = Stage::with(
         |chad| {
@@ -48,6 +48,10 @@ pub(crate) fn tell(story: &Story) -> Told {
     ensure(web.peers() == [fixed], || {
         format!("the server saw {:?}", web.peers())
     })?;
+    if Family::of_this_story() == Family::Ipv4 {
+        let learnt = stage.agent.status()?.counter("resynchronisations");
+        ensure(learnt > 0, || "no nonce was learnt".to_owned())?;
+    }
 
     let mut plain = Vec::new();
     for (name, key) in [("forger", Some(&other)), ("stranger", None)] {

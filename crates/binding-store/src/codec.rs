@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mobility_protocol::home_agent::{StoredLease, StoredRecord};
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip4;
 use mobility_protocol::wire::mip6::SequenceNumber;
@@ -243,6 +243,7 @@ impl Reader<'_> {
             spi,
             algorithm,
             key,
+            replay: ReplayProtection::Timestamps,
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mobility_protocol::home_agent::StoredLease;
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use mobility_protocol::wire::Identification;
 use mobility_protocol::wire::mip6::SequenceNumber;
 use mobility_protocol::{Identity, Reachability, Stamp, Transport};
@@ -48,6 +48,7 @@ fn record(number: u32) -> StoredRecord {
             spi: 256,
             algorithm: Algorithm::HmacSha256,
             key: Key::new(b"a secret nobody may see").unwrap(),
+            replay: ReplayProtection::Timestamps,
         }),
         last: Identification(u64::from(number) << 32).into(),
         lease: StoredLease::Bound {

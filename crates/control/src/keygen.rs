@@ -1,6 +1,6 @@
 //! A new key between a mobile node and a home agent, and what both configurations say about it.
 
-use mobility_protocol::security::Algorithm;
+use mobility_protocol::security::{Algorithm, ReplayProtection};
 
 use crate::config::mn_agent::Cha;
 
@@ -17,6 +17,8 @@ pub struct SharedKey {
     pub spi: u32,
     /// How authenticators are computed.
     pub algorithm: Algorithm,
+    /// How old messages are told from new ones.
+    pub replay: ReplayProtection,
     /// The home agent, as the mobile node finds it.
     pub cha: Cha,
     /// Where the home agent keeps the secret: an absolute path.
@@ -70,8 +72,12 @@ impl SharedKey {
     }
 
     fn association(&self, key_file: &str) -> String {
+        let replay = match self.replay {
+            ReplayProtection::Timestamps => String::new(),
+            other @ ReplayProtection::Nonces => format!("replay = {}\n", quoted(other.name())),
+        };
         format!(
-            "spi = {}\nalgorithm = {}\nkey-file = {}\n",
+            "spi = {}\nalgorithm = {}\n{replay}key-file = {}\n",
             self.spi,
             quoted(self.algorithm.name()),
             quoted(key_file)

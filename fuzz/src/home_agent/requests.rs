@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use mobility_protocol::security::{
-    Algorithm, Claimant, Cookie, HomeAgentSecret, Key, KeyPair, SecurityAssociation,
+    Algorithm, Claimant, Cookie, HomeAgentSecret, Key, KeyPair, ReplayProtection,
+    SecurityAssociation,
 };
 use mobility_protocol::wire::KeyAgreement;
 use mobility_protocol::wire::mip4::{Extension, Extensions, RegistrationRequest, RequestFlags};
@@ -42,6 +43,7 @@ pub(crate) fn association(name: &str) -> SecurityAssociation {
             spi,
             algorithm,
             key,
+            replay: ReplayProtection::Timestamps,
         })
     };
     match name {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use mobility_protocol::mobile_node::{Credentials, Usage};
-use mobility_protocol::security::{Algorithm, Key, KeyPair, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, KeyPair, ReplayProtection, SecurityAssociation};
 use mobility_protocol::{HomeAgentAddress, Path, Transport};
 
 use super::script::{Script, flip};
@@ -37,6 +37,7 @@ pub(crate) fn association(index: usize) -> Option<SecurityAssociation> {
         spi,
         algorithm: Algorithm::HmacSha256,
         key: Key::new([9; 32]).unwrap_or_else(|error| unreachable!("{error}")),
+        replay: ReplayProtection::Timestamps,
     })
 }
 

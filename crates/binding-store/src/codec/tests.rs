@@ -1,4 +1,4 @@
-use mobility_protocol::security::FIRST_AGREED_SPI;
+use mobility_protocol::security::{FIRST_AGREED_SPI, ReplayProtection};
 use proptest::prelude::*;
 
 use super::*;
@@ -65,7 +65,8 @@ fn association() -> impl Strategy<Value = SecurityAssociation> {
         own.prop_map(|(spi, algorithm, key)| SecurityAssociation {
             spi,
             algorithm,
-            key: Key::new(key).unwrap()
+            key: Key::new(key).unwrap(),
+            replay: ReplayProtection::Timestamps,
         }),
     ]
 }
@@ -136,6 +137,7 @@ fn strangers_of_records_without_a_count_are_counted_where_they_are() {
             spi,
             algorithm: Algorithm::HmacSha256,
             key: Key::new([7; 32]).unwrap(),
+            replay: ReplayProtection::Timestamps,
         };
         let record = StoredRecord {
             identity: Identity::new("a").unwrap(),

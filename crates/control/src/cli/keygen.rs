@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use mobility_protocol::security::Algorithm;
+use mobility_protocol::security::{Algorithm, ReplayProtection};
 use zeroize::Zeroizing;
 
 use super::{Exit, fail, say};
@@ -25,6 +25,9 @@ pub struct Keygen {
     /// hmac-sha256, hmac-sha1, or hmac-md5 for other implementations of Mobile IPv4
     #[arg(long, default_value = "hmac-sha256", value_parser = argument::algorithm)]
     algorithm: Algorithm,
+    /// How IPv4 messages are told from old ones: timestamps, or nonces, which need no clock
+    #[arg(long, default_value = "timestamps", value_parser = argument::replay_protection)]
+    replay: ReplayProtection,
     /// The file to make [default: in /etc/chad or /etc/mn-agent, named after the other side]
     #[arg(long, value_name = "FILE", value_parser = argument::path)]
     key_file: Option<String>,
@@ -55,6 +58,7 @@ impl Keygen {
             cha,
             spi,
             algorithm,
+            replay,
             key_file,
             other_key_file,
         } = self;
@@ -66,6 +70,7 @@ impl Keygen {
             identity,
             spi,
             algorithm,
+            replay,
             cha,
             home_agent_file,
             mobile_node_file,

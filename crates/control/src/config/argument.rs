@@ -1,7 +1,7 @@
 //! Values of the configuration files where a command line gives them: the same bounds, the same
 //! words.
 
-use mobility_protocol::security::Algorithm;
+use mobility_protocol::security::{Algorithm, ReplayProtection};
 use toml::de::DeValue;
 
 use super::mn_agent::{Cha, parse};
@@ -21,6 +21,14 @@ pub fn identity(text: &str) -> Result<String, String> {
 /// What to write instead.
 pub fn algorithm(text: &str) -> Result<Algorithm, String> {
     string(text, values::algorithm)
+}
+
+/// The name of a style of replay protection.
+///
+/// # Errors
+/// What to write instead.
+pub fn replay_protection(text: &str) -> Result<ReplayProtection, String> {
+    string(text, values::replay_protection)
 }
 
 /// A home agent's name or address.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mobility_protocol::security::{Algorithm, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, ReplayProtection, SecurityAssociation};
 
 use super::document::Section;
 use super::{BackendChoice, key_file, values};
@@ -25,12 +25,19 @@ pub(super) fn backend(section: Section<'_>) -> BackendChoice {
     backend
 }
 
-/// `spi`, `algorithm` and `key-file` of a section that names the other end; nothing when something
+/// `spi`, `algorithm`, `replay` and `key-file` of a section that names the other end; nothing when something
 /// about them was reported.
 pub(super) fn association(section: &Section<'_>, key_file: &str) -> Option<SecurityAssociation> {
     let spi = section.required("spi", "write: spi = 256", values::spi);
     let algorithm = section
         .or("algorithm", Algorithm::HmacMd5, values::algorithm)
+        .value;
+    let replay = section
+        .or(
+            "replay",
+            ReplayProtection::Timestamps,
+            values::replay_protection,
+        )
         .value;
     let help = format!("write: key-file = \"{key_file}\"");
     let key = section.required("key-file", &help, |value| {
@@ -40,5 +47,6 @@ pub(super) fn association(section: &Section<'_>, key_file: &str) -> Option<Secur
         spi: spi?.value,
         algorithm,
         key: key?.value,
+        replay,
     })
 }

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::SignedDuration;
 use mobility_protocol::Identity;
 use mobility_protocol::security::{
-    Algorithm, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, PublicKeyError,
+    Algorithm, FIRST_AGREED_SPI, OPEN_MODE_SPI, PublicKey, PublicKeyError, ReplayProtection,
 };
 use toml::de::{DeInteger, DeValue};
 
@@ -328,6 +328,12 @@ pub(super) fn quota(value: &DeValue<'_>) -> Parsed<u32> {
 /// How the authenticator is computed.
 pub(super) fn algorithm(value: &DeValue<'_>) -> Parsed<Algorithm> {
     let words = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
+    word(value, &words, &[])
+}
+
+/// How old messages are told from new ones.
+pub(super) fn replay_protection(value: &DeValue<'_>) -> Parsed<ReplayProtection> {
+    let words = ReplayProtection::ALL.map(|style| (style.name(), style));
     word(value, &words, &[])
 }
 

@@ -21,13 +21,14 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(identity: &str, algorithm: Algorithm) -> Self {
+    fn new(identity: &str, algorithm: Algorithm, replay: ReplayProtection) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = |name: &str| Some(directory.path().join(name).display().to_string());
         let shared = SharedKey {
             identity: identity.to_owned(),
             spi: 4711,
             algorithm,
+            replay,
             cha: Cha::Name("cha.server.com".to_owned()),
             home_agent_file: file("home-agent.key"),
             mobile_node_file: file("mobile-node.key"),
@@ -67,9 +68,10 @@ impl Ends {
 
 #[test]
 fn both_ends_read_the_same_association() {
-    for algorithm in Algorithm::ALL {
+    let styles = ReplayProtection::ALL;
+    for (algorithm, replay) in Algorithm::ALL.into_iter().zip(styles.into_iter().cycle()) {
         for identity in ["laptop@example.org", "\"quoted\\ #and\ttabbed", "zürich"] {
-            let ends = Ends::new(identity, algorithm);
+            let ends = Ends::new(identity, algorithm, replay);
             let (home_agent, mobile_node) = (ends.home_agent(), ends.mobile_node());
             let known = &home_agent.mobile_nodes[0];
             assert_eq!(known.identity.as_bytes(), identity.as_bytes());
@@ -79,6 +81,7 @@ fn both_ends_read_the_same_association() {
                 Some(&known.association)
             );
             assert_eq!(known.association.algorithm, algorithm);
+            assert_eq!(known.association.replay, replay);
             assert_eq!(known.association.spi, 4711);
             assert_eq!(known.association.key.as_bytes(), [0xa5; KEY_LENGTH]);
         }
@@ -91,6 +94,7 @@ fn files_have_names_that_tell_keys_apart() {
         identity: "../a b@c.org".to_owned(),
         spi: 300,
         algorithm: Algorithm::HmacSha256,
+        replay: ReplayProtection::Timestamps,
         cha: Cha::Address("2001:db8::1".parse().unwrap()),
         home_agent_file: None,
         mobile_node_file: None,
@@ -104,7 +108,11 @@ fn files_have_names_that_tell_keys_apart() {
 
 #[test]
 fn a_key_is_its_owners_and_never_overwritten() {
-    let ends = Ends::new("laptop@example.org", Algorithm::HmacSha256);
+    let ends = Ends::new(
+        "laptop@example.org",
+        Algorithm::HmacSha256,
+        ReplayProtection::Timestamps,
+    );
     let path = PathBuf::from(ends.shared.home_agent_file());
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{HomeAgent, Quotas, Rates};
 use mobility_protocol::mobile_node::{Config, Credentials, MobileNode, Usage};
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use mobility_protocol::{Datagram, Family, HomeAgentAddress, Identity, Path, Transmit};
 
 use crate::{HOME_AGENT, HOME_AGENT6, UNIX_TIME, count, home_agent, processor_seconds};
@@ -267,6 +267,7 @@ fn authenticators_per_second(messages: &[Transmit]) -> f64 {
         spi: 256,
         algorithm: Algorithm::HmacSha256,
         key: Key::new([1; 32]).expect("long enough"),
+        replay: ReplayProtection::Timestamps,
     };
     let (rate, _) = repeated(messages, |message| {
         let authenticator = [0; AUTHENTICATOR];

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::security::{Cookie, SecurityAssociation};
-use crate::wire::KeyAgreement;
 use crate::wire::mip6::SequenceNumber;
+use crate::wire::{Identification, KeyAgreement};
 use crate::{
     CareOfAddress, Family, HomeAddress, Identity, Lifetime, Refusal, Stamp, Transmit, Transport,
 };
@@ -23,6 +23,8 @@ pub(super) struct BindingUpdate {
     /// A deregistration that is about every care-of address, not only about the one it names.
     pub(super) everywhere: bool,
     pub(super) stamp: Stamp,
+    /// What tells it from an old one instead, where that is a nonce.
+    pub(super) nonce: Option<Identification>,
     /// What it came in.
     pub(super) transport: Transport,
     /// What it was to send back, or zeros.
@@ -92,6 +94,8 @@ pub(super) struct Acknowledgement {
     pub(super) home_address: Option<HomeAddress>,
     /// What is to be sent back, at once or the next time, if there is room for it.
     pub(super) element: Option<KeyAgreement>,
+    /// What the next update has to repeat, where that is a nonce.
+    pub(super) nonce: Option<u32>,
 }
 
 /// Why not, and what it takes to be fresh the next time.

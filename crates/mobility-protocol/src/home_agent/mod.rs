@@ -67,6 +67,10 @@
 //! is taken for the time with this mobile node: it is told so by code 133 or status 144, and neither
 //! is it locked out until our clock catches up, nor is anything accepted twice.
 //!
+//! Under a configured key that goes with nonces, every answer over IPv4 has the nonce of the next request,
+//! which is good for one. They are forgotten with the process: the first request after that is answered
+//! with code 133 and a new one.
+//!
 //! What was accepted before this process began, and is not in the store, may have been accepted by a
 //! process whose store was lost. So for twice the window after it began, a stranger's cookie or token
 //! must not be of an earlier second than the process; who shows an older one is given a new cookie.
@@ -81,6 +85,7 @@ mod freshness;
 mod message;
 mod mip4;
 mod mip6;
+mod nonces;
 mod per_family;
 mod pools;
 mod quotas;
@@ -115,6 +120,7 @@ use budget::{Budget, Rate};
 use clock::Clock;
 use config::Policy;
 use counters::{Counters, Life};
+use nonces::Nonces;
 use pools::Pools;
 use quotas::Taken;
 use rates::Pace;
@@ -150,6 +156,7 @@ pub struct HomeAgent {
     agreements: Pace,
     table: Table,
     clock: Clock,
+    nonces: Nonces,
     began: Instant,
     /// Who moved less than [`FORMER_CARE_OF_GRACE`] ago, until when, and from where.
     moving: BTreeMap<Slot, (Instant, CareOfAddress)>,
@@ -167,7 +174,7 @@ pub struct HomeAgent {
 
 impl HomeAgent {
     /// A home agent without bindings. The seed has to be secret and new with each start: it decides
-    /// which addresses are lent.
+    /// which addresses are lent, and which nonces are asked for.
     ///
     /// # Errors
     /// [`ConfigError`] when the configuration contradicts itself.
@@ -179,6 +186,8 @@ impl HomeAgent {
     ) -> Result<Self, ConfigError> {
         let (taken, rates) = (Taken::new(config.quotas), config.quotas.rates);
         let (pace, agreements) = (Pace::new(rates), Pace::of_agreements(rates));
+        // What nonces tell must say nothing about which addresses are lent.
+        let of_nonces = seed.map(|octet| !octet);
         let (policy, pools) = Policy::new(config, seed)?;
         Ok(Self {
             policy,
@@ -188,6 +197,7 @@ impl HomeAgent {
             agreements,
             table: Table::default(),
             clock: Clock::new(unix_time, now),
+            nonces: Nonces::new(of_nonces),
             began: now,
             moving: BTreeMap::new(),
             moves: BTreeSet::new(),

@@ -39,7 +39,15 @@ impl HomeAgent {
             .map(|node| node.last)
             .unwrap_or_default();
         let time = Time::new(&self.clock, self.policy.replay_window, last, now);
-        match self.decide(update, slot, time, now) {
+        let (freshness, nonce) = match update.nonce {
+            Some(identification) => {
+                let spi = update.association.spi;
+                let judged = self.nonces.judge(&update.identity, spi, identification);
+                (judged.0, Some(judged.1))
+            }
+            None => (time.judge(update.stamp), None),
+        };
+        match self.decide(update, slot, freshness, now) {
             Ok(granted) => Acknowledgement {
                 outcome: Ok(granted.lifetime),
                 home_address: Some(granted.home_address),
@@ -49,6 +57,7 @@ impl HomeAgent {
                         self.element_for(update, granted.proof, now)
                     }
                 },
+                nonce,
             },
             Err(reason) => Acknowledgement {
                 outcome: Err(Denial {
@@ -58,6 +67,7 @@ impl HomeAgent {
                 }),
                 home_address: update.home_address,
                 element: None,
+                nonce,
             },
         }
     }
@@ -66,13 +76,13 @@ impl HomeAgent {
         &mut self,
         update: &BindingUpdate,
         slot: Option<Slot>,
-        time: Time,
+        freshness: Freshness,
         now: Instant,
     ) -> Result<Granted, Reason> {
         if let Some(reason) = update.malformed {
             return Err(reason);
         }
-        match time.judge(update.stamp) {
+        match freshness {
             Freshness::Fresh => {}
             Freshness::Repeated => {
                 return self.repeat(update, slot, now).ok_or(Reason::NotFresh);

@@ -189,7 +189,9 @@ impl HomeAgent {
             true => self.policy.agreement(&record.identity).is_some(),
             false => {
                 let spi = record.association.spi;
-                self.policy.association(&record.identity, spi) == Some(&record.association)
+                self.policy
+                    .association(&record.identity, spi)
+                    .is_some_and(|own| own.has_same_key(&record.association))
             }
         }
     }

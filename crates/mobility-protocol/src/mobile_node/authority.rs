@@ -14,7 +14,7 @@ use super::signalling::{Acknowledgement, Challenge, Verdict};
 use super::status::Drop;
 use crate::security::{Cookie, KeyPair, PublicKey, ResumptionToken, SecurityAssociation};
 use crate::wire::KeyAgreement;
-use crate::{CareOfAddress, HomeAgentAddress, Identity};
+use crate::{CareOfAddress, Family, HomeAgentAddress, Identity};
 
 /// What becomes of a binding when somebody wants it who has his own credentials for its home agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,6 +297,16 @@ impl Authority {
         match self {
             Self::Shared(keys) => keys.count(),
             Self::Agreed(_) => 1,
+        }
+    }
+
+    /// Whether the shared key with this index goes with nonces in messages of this family.
+    pub(super) fn uses_nonces(&self, spi: u32, family: Family) -> bool {
+        match self {
+            Self::Shared(keys) => keys
+                .find(spi)
+                .is_some_and(|association| association.uses_nonces(family)),
+            Self::Agreed(_) => false,
         }
     }
 

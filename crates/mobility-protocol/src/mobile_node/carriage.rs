@@ -91,7 +91,19 @@ impl Entry {
         attempt.sent(keys, context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
-        let stamp = context.next_stamp(family);
+        let unanswered = self.outstanding.latest().filter(|latest| {
+            let asks_the_same = (purpose, home_address, path, self.attachment)
+                == (
+                    latest.purpose,
+                    latest.home_address,
+                    latest.path,
+                    latest.attachment,
+                );
+            association.uses_nonces(family) && latest.spi == association.spi && asks_the_same
+        });
+        // A nonce is good for one message, which may have arrived.
+        let repeated = unanswered.map(|latest| latest.stamp);
+        let stamp = repeated.unwrap_or_else(|| context.next_stamp(family, &association));
         let update = BindingUpdate {
             identity: &context.config.identity,
             home_address,
@@ -115,16 +127,18 @@ impl Entry {
         context.out.counters.requests += 1;
         context.out.counters.retransmissions += u64::from(again);
         self.told = Some(self.attachment);
-        self.outstanding.push(Request {
-            attachment: self.attachment,
-            purpose,
-            stamp,
-            transport,
-            spi: association.spi,
-            home_address,
-            path,
-            sent: context.now,
-        });
+        if repeated.is_none() {
+            self.outstanding.push(Request {
+                attachment: self.attachment,
+                purpose,
+                stamp,
+                transport,
+                spi: association.spi,
+                home_address,
+                path,
+                sent: context.now,
+            });
+        }
         context.out.transmit(Transmit {
             source: path.care_of.ip(),
             interface: Some(path.interface),

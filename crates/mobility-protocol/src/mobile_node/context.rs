@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
+use rand_core::Rng;
 
 use super::acquaintance::StoredAcquaintance;
 use super::attempt::Pace;
@@ -14,6 +15,8 @@ use super::event::{Event, FailureReason};
 use super::signalling;
 use super::status::Counters;
 use super::surroundings::Surroundings;
+use crate::security::SecurityAssociation;
+use crate::wire::Identification;
 use crate::wire::mip6::SequenceNumber;
 use crate::{
     DataplaneChange, Family, HomeAddress, HomeAgentAddress, Stamp, Transmit, Transport, Tunnel,
@@ -39,8 +42,16 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Of the next message to a home agent of this family.
-    pub(super) fn next_stamp(&mut self, family: Family) -> Stamp {
+    /// Of the next message to a home agent of this family, under this association.
+    pub(super) fn next_stamp(
+        &mut self,
+        family: Family,
+        association: &SecurityAssociation,
+    ) -> Stamp {
+        if association.uses_nonces(family) {
+            let nonce = self.memory.nonce(association.spi);
+            return Identification::from_parts(nonce, self.rng.next_u32()).into();
+        }
         let unix_time = self.wall.unix_time(self.now);
         Stamp {
             timestamp: Some(self.memory.clock.next(unix_time, self.rng)),
@@ -88,6 +99,8 @@ pub(super) struct Memory {
     pub(super) transport: Option<Transport>,
     /// The index of the shared key it answered under last.
     pub(super) answered: Option<u32>,
+    /// The nonce it gave last, and under which shared key.
+    pub(super) given_nonce: Option<(u32, u32)>,
     /// When somebody last had us ask it whether it still holds the binding.
     pub(super) asked: Option<Instant>,
     pub(super) pace: Pace,
@@ -106,6 +119,7 @@ impl Memory {
             sequence: None,
             transport: None,
             answered: None,
+            given_nonce: None,
             asked: None,
             pace: Pace::default(),
             acquaintance: None,
@@ -129,6 +143,14 @@ impl Memory {
         };
         self.sequence = Some(next);
         next
+    }
+
+    /// What the next message under the shared key with this index repeats: before there is anything to
+    /// repeat, any number does to learn the right one (RFC 5944, section 5.7.2).
+    pub(super) fn nonce(&self, spi: u32) -> u32 {
+        self.given_nonce
+            .filter(|(under, _)| *under == spi)
+            .map_or(0, |(_, nonce)| nonce)
     }
 
     /// Why the agent is left alone at present by who insists on this. Whoever answers for another name

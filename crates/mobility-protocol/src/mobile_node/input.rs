@@ -178,14 +178,23 @@ impl MobileNode {
             Verdict::Refused(refusal) => Input::Refused(request, refusal),
         };
         self.out.counters.reply(acknowledgement.code());
+        let given_nonce = self
+            .entries
+            .get(&agent)
+            .filter(|entry| entry.authority.uses_nonces(request.spi, agent.family()))
+            .and_then(|_| acknowledgement.nonce());
         let unix_time = self.wall.unix_time(now);
         if let Some(memory) = self.memories.get_mut(&agent) {
             memory.transport = Some(datagram.transport);
             memory.answered = Some(request.spi);
+            if let Some(nonce) = given_nonce {
+                memory.given_nonce = Some((request.spi, nonce));
+            }
             match verdict {
                 Verdict::NotFresh(hint) => {
                     self.out.counters.resynchronisations += 1;
                     match hint {
+                        Hint::Clock(_) if given_nonce.is_some() => {}
                         Hint::Clock(high) => {
                             memory.clock.resynchronise(high, unix_time);
                         }
@@ -201,7 +210,9 @@ impl MobileNode {
                             StoredAcquaintance::new(agent, agreement, token, care_of, unix_time);
                         memory.acquaintance = Some(known);
                     }
-                    if let Some(timestamp) = request.stamp.timestamp {
+                    if let Some(timestamp) = request.stamp.timestamp
+                        && given_nonce.is_none()
+                    {
                         memory.clock.accept(timestamp);
                     }
                 }

@@ -12,7 +12,7 @@ use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 
-use super::{Algorithm, Key, SecurityAssociation};
+use super::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use crate::Identity;
 
 /// The first Security Parameter Index of agreed associations. No configured one may have it or a
@@ -145,6 +145,7 @@ impl KeyPair {
             spi: mobile_node.spi(),
             algorithm: Algorithm::HmacSha256,
             key: Key::new(*key).ok()?,
+            replay: ReplayProtection::Timestamps,
         })
     }
 }

@@ -5,6 +5,7 @@ mod cookie;
 mod key;
 mod key_agreement;
 mod mn_aaa;
+mod replay;
 mod resumption;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
@@ -13,9 +14,12 @@ pub use cookie::{COOKIE_LIFETIME, Claimant, Cookie, HomeAgentSecret};
 pub use key::{Key, KeyError};
 pub use key_agreement::{FIRST_AGREED_SPI, KeyPair, PublicKey, PublicKeyError};
 pub use mn_aaa::{CHAP_SPI, MnAaaChap};
+pub use replay::ReplayProtection;
 pub use resumption::{ResumptionToken, TOKEN_LIFETIME};
 
 use subtle::ConstantTimeEq;
+
+use crate::Family;
 
 /// The Security Parameter Index of [`SecurityAssociation::open_mode`].
 pub const OPEN_MODE_SPI: u32 = 0x4348_4100;
@@ -33,6 +37,8 @@ pub struct SecurityAssociation {
     pub algorithm: Algorithm,
     /// The shared secret.
     pub key: Key,
+    /// How old messages are told from new ones.
+    pub replay: ReplayProtection,
 }
 
 impl SecurityAssociation {
@@ -44,6 +50,7 @@ impl SecurityAssociation {
             spi: OPEN_MODE_SPI,
             algorithm: Algorithm::HmacMd5,
             key: Key::zero(),
+            replay: ReplayProtection::Timestamps,
         }
     }
 
@@ -51,6 +58,21 @@ impl SecurityAssociation {
     #[must_use]
     pub const fn is_agreed(&self) -> bool {
         self.spi >= FIRST_AGREED_SPI
+    }
+
+    /// Whether messages of this family under it repeat a nonce (RFC 5944, section 5.7.2).
+    #[must_use]
+    pub fn uses_nonces(&self, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => self.replay == ReplayProtection::Nonces,
+            Family::Ipv6 => false,
+        }
+    }
+
+    /// Whether an authenticator under one is good under the other, however old messages are told.
+    #[must_use]
+    pub fn has_same_key(&self, other: &Self) -> bool {
+        self.spi == other.spi && self.algorithm == other.algorithm && self.key == other.key
     }
 
     /// The authenticator over `covered`: the octets of the message from its first one through the

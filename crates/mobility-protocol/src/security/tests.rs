@@ -12,6 +12,7 @@ fn association(algorithm: Algorithm, key: &[u8]) -> SecurityAssociation {
         spi: 0x100,
         algorithm,
         key: Key::new(key).unwrap(),
+        replay: ReplayProtection::Timestamps,
     }
 }
 

@@ -7,7 +7,7 @@ use mobility_protocol::mobile_node::{
     BindError, BindingState, Config, Credentials, Event, MobileNode, Pin, Usage,
 };
 use mobility_protocol::security::{
-    Algorithm, HomeAgentSecret, Key, PublicKey, SecurityAssociation,
+    Algorithm, HomeAgentSecret, Key, PublicKey, ReplayProtection, SecurityAssociation,
 };
 
 use crate::world::{SEED, World, families, home_agent, identity};
@@ -118,6 +118,7 @@ fn what_is_configured_ends_a_binding_that_was_begun_without() {
             spi: 256,
             algorithm: Algorithm::HmacSha256,
             key,
+            replay: ReplayProtection::Timestamps,
         })
     };
     let configured = || Credentials::Agreement {

@@ -1,7 +1,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use mobility_protocol::wire::Octets;
 use mobility_protocol::wire::mip4::iana::{
     ExtensionType, GeneralizedAuthenticationSubtype, MobileNetworkCode, UdpTunnelReplyCode,
@@ -353,6 +353,7 @@ fn v15_mn_aaa_after_the_mobile_home_authentication() {
             spi: 0x200,
             algorithm: Algorithm::HmacMd5,
             key: Key::new("Jefe").unwrap(),
+            replay: ReplayProtection::Timestamps,
         };
         assert_eq!(mn_aaa.is_valid(&association, &octets), spi == 0x200);
     }
@@ -512,6 +513,7 @@ fn mobile_correspondent(octets: &[u8], covered: usize) -> Extension {
         spi: 0,
         algorithm: Algorithm::HmacSha1,
         key: Key::from_hex("e7ca7b1d0cc2d952b0dacee4511455b747551dfe").unwrap(),
+        replay: ReplayProtection::Timestamps,
     };
     let authenticator = association.authenticator(&octets[..covered]);
     assert_eq!(
@@ -532,6 +534,7 @@ fn association() -> SecurityAssociation {
         spi: 0x100,
         algorithm: Algorithm::HmacMd5,
         key: Key::new([0x0b; 16]).unwrap(),
+        replay: ReplayProtection::Timestamps,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use mobility_protocol::wire::mip6::iana::{
     BindingErrorStatus, IdentifierSubtype, Ipv4AddressStatus,
 };
@@ -333,6 +333,7 @@ fn association() -> SecurityAssociation {
         spi: 0x100,
         algorithm: Algorithm::HmacSha1,
         key: Key::from_hex("000102030405060708090a0b0c0d0e0f").unwrap(),
+        replay: ReplayProtection::Timestamps,
     }
 }
 

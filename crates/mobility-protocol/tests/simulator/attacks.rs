@@ -11,6 +11,7 @@ use mobility_protocol::{Family, HomeAddress, HomeAgentAddress, Reachability};
 use crate::attacker::{Attack, is_own, victim};
 use crate::fleet::{Happening, Scale, World};
 use crate::network::Conditions;
+use crate::node::Kind;
 use crate::{FLEET, seconds, with_seeds};
 
 /// Few enough to be attacked in every way, in both families.
@@ -19,6 +20,7 @@ const CROWD: Scale = Scale {
     agents: 2,
     conditions: Conditions::GOOD,
     wrong_clocks: 0,
+    nonces: false,
     families: &[Family::Ipv4, Family::Ipv6],
     without_native: 250,
     ..FLEET
@@ -49,7 +51,7 @@ impl World {
             self.restart(agent);
         }
         for laptop in &mut self.laptops {
-            laptop.agrees = true;
+            laptop.kind = Kind::Agrees;
         }
         self.attacker.on_path = on_path;
         self.set_up(seconds(20));

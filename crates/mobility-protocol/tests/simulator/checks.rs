@@ -5,7 +5,7 @@ use mobility_protocol::{Family, Reachability, Transport};
 
 use crate::attacker::victim;
 use crate::fleet::World;
-use crate::node::Agent;
+use crate::node::{Agent, Kind, Laptop};
 
 impl World {
     /// What holds at any time.
@@ -106,15 +106,19 @@ impl World {
     }
 
     /// So many bindings took one request and one reply each, and the same once more where a key was
-    /// agreed on.
+    /// agreed on, or a nonce had to be learnt.
     pub(crate) fn check_datagrams(&self, bindings: u64) {
-        let agreed: usize = self
-            .laptops
-            .iter()
-            .filter(|laptop| laptop.agrees)
-            .map(|laptop| laptop.wanted.len())
-            .sum();
-        assert_eq!(self.datagrams, 2 * (bindings + agreed as u64));
+        let took_two = |laptop: &Laptop| match laptop.kind {
+            Kind::Agrees => laptop.wanted.len(),
+            Kind::Shares => laptop
+                .wanted
+                .iter()
+                .filter(|agent| agent.family() == Family::Ipv4)
+                .count(),
+            Kind::Open => 0,
+        };
+        let more: usize = self.laptops.iter().map(took_two).sum();
+        assert_eq!(self.datagrams, 2 * (bindings + more as u64));
     }
 
     /// Who has native transport and who hasn't is known to everybody after a refresh on a good

@@ -10,7 +10,7 @@ use mobility_protocol::{Family, HomeAgentAddress};
 use crate::attacker::{Attack, Attacker};
 use crate::model::Model;
 use crate::network::{Conditions, Network, Packet};
-use crate::node::{Agent, Laptop};
+use crate::node::{Agent, Kind, Laptop};
 use crate::tolls::Tolls;
 
 /// 2026-01-01 00:00:00 UTC.
@@ -60,6 +60,8 @@ pub(crate) struct Scale {
     pub(crate) hold_down: Duration,
     /// Laptops, of a thousand, whose clock is wrong by up to two hours.
     pub(crate) wrong_clocks: u32,
+    /// Whether some laptops share a key with all home agents, and nonces go with it.
+    pub(crate) nonces: bool,
     /// In which families laptops talk.
     pub(crate) families: &'static [Family],
     /// Laptops, of a thousand, whose networks don't let the Mobility Header through.
@@ -96,6 +98,11 @@ impl World {
         for index in 0..scale.agents {
             let (pool_length, hold_down) = (scale.pool_length, scale.hold_down);
             let mut agent = Agent::new(index, pool_length, hold_down, scale.lifetime);
+            for laptop in
+                (0..scale.laptops).filter(|laptop| Kind::of(*laptop, scale.nonces) == Kind::Shares)
+            {
+                agent.know(laptop);
+            }
             agent.start(network.seed(), begin, NEW_YEAR);
             agents.push(agent);
         }
@@ -106,7 +113,7 @@ impl World {
             let error = i64::from(network.below(14_400)) - 7200;
             clocks.push(if wrong { error } else { 0 });
             let attached = u8::try_from(network.below(NETWORKS.into())).unwrap_or(0);
-            let mut laptop = Laptop::new(index, attached);
+            let mut laptop = Laptop::new(index, attached, Kind::of(index, scale.nonces));
             laptop.native = !network.happens(scale.without_native);
             laptops.push(laptop);
         }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use mobility_protocol::security::{
-    Algorithm, Cookie, Key, OPEN_MODE_SPI, PublicKey, SecurityAssociation,
+    Algorithm, Cookie, Key, OPEN_MODE_SPI, PublicKey, ReplayProtection, SecurityAssociation,
 };
 use mobility_protocol::wire::KeyAgreement;
 use mobility_protocol::wire::mip4::{
@@ -41,6 +41,7 @@ impl Signature {
             },
             algorithm: Algorithm::HmacSha256,
             key: Key::new([octet; 32]).expect("long enough"),
+            replay: ReplayProtection::Timestamps,
         };
         match self {
             Self::Published => SecurityAssociation::open_mode(),

@@ -6,12 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use mobility_protocol::home_agent::{
-    self, HomeAgent, Mode, Owner, Quotas, Rates, StoreChange, StoredRecord,
+    self, HomeAgent, MobileNodeConfig, Mode, Owner, Quotas, Rates, StoreChange, StoredRecord,
 };
 use mobility_protocol::mobile_node::{
     BindingView, Config, Credentials, Event, MobileNode, StoredBinding, Usage,
 };
-use mobility_protocol::security::{HomeAgentSecret, SecurityAssociation};
+use mobility_protocol::security::{
+    Algorithm, FIRST_SPI, HomeAgentSecret, Key, ReplayProtection, SecurityAssociation,
+};
 use mobility_protocol::{
     DataplaneChange, Family, HomeAddress, HomeAgentAddress, Identity, Path, Transport, Tunnel,
 };
@@ -21,6 +23,28 @@ use crate::network::Packet;
 
 /// What all home agents make their secret of.
 pub(crate) const AGENT_SEED: [u8; 32] = [9; 32];
+
+/// What a laptop authenticates with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A key that is agreed on at first contact.
+    Agrees,
+    /// A key of its own that all home agents have, with nonces where there are any.
+    Shares,
+    /// Nothing secret: of the old kind.
+    Open,
+}
+
+impl Kind {
+    /// Of the laptop with this index, where some have nonces or none has.
+    pub(crate) const fn of(index: usize, nonces: bool) -> Self {
+        match index % 6 {
+            3 if nonces => Self::Shares,
+            0 | 3 => Self::Open,
+            _ => Self::Agrees,
+        }
+    }
+}
 
 /// A laptop with mn-agent and applications on it.
 #[derive(Debug)]
@@ -40,14 +64,13 @@ pub(crate) struct Laptop {
     pub(crate) failures: u32,
     /// Whether its network lets the Mobility Header through.
     pub(crate) native: bool,
-    /// Whether it agrees on keys, unlike those of the old kind.
-    pub(crate) agrees: bool,
+    pub(crate) kind: Kind,
     /// Packets through each tunnel: sent, received.
     pub(crate) traffic: BTreeMap<HomeAgentAddress, (u64, u64)>,
 }
 
 impl Laptop {
-    pub(crate) fn new(index: usize, network: u8) -> Self {
+    pub(crate) fn new(index: usize, network: u8, kind: Kind) -> Self {
         Self {
             index,
             machine: None,
@@ -58,20 +81,20 @@ impl Laptop {
             tunnels: BTreeMap::new(),
             failures: 0,
             native: true,
-            // Every third is of the old kind.
-            agrees: !index.is_multiple_of(3),
+            kind,
             traffic: BTreeMap::new(),
         }
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        Identity::new(format!("laptop{}@example.org", self.index)).expect("a short name")
+        identity(self.index)
     }
 
     fn credentials(&self) -> Credentials {
-        match self.agrees {
-            true => Credentials::Agreement { pinned: None },
-            false => SecurityAssociation::open_mode().into(),
+        match self.kind {
+            Kind::Agrees => Credentials::Agreement { pinned: None },
+            Kind::Shares => shared_key(self.index).into(),
+            Kind::Open => SecurityAssociation::open_mode().into(),
         }
     }
 
@@ -336,6 +359,16 @@ impl Agent {
         }
     }
 
+    /// Shares a key with the laptop that has this index.
+    pub(crate) fn know(&mut self, laptop: usize) {
+        self.config.mobile_nodes.push(MobileNodeConfig {
+            identity: identity(laptop),
+            address: None,
+            association: shared_key(laptop),
+            proves_moves: true,
+        });
+    }
+
     /// Serves only who agrees on a key, within these limits, and with nothing in its store.
     pub(crate) fn protect(&mut self, quotas: Quotas) {
         self.config.quotas = quotas;
@@ -438,6 +471,19 @@ impl Agent {
             packets.push(Packet::from(transmit));
         }
         packets
+    }
+}
+
+fn identity(laptop: usize) -> Identity {
+    Identity::new(format!("laptop{laptop}@example.org")).expect("a short name")
+}
+
+fn shared_key(laptop: usize) -> SecurityAssociation {
+    SecurityAssociation {
+        spi: FIRST_SPI,
+        algorithm: Algorithm::HmacSha256,
+        key: Key::new(laptop.to_be_bytes()).expect("eight octets"),
+        replay: ReplayProtection::Nonces,
     }
 }
 

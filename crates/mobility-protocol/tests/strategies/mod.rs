@@ -1,6 +1,6 @@
 //! What random messages of both protocols are made of.
 
-use mobility_protocol::security::{Algorithm, Key, SecurityAssociation};
+use mobility_protocol::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use mobility_protocol::wire::Octets;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -20,6 +20,7 @@ pub(crate) fn association() -> impl Strategy<Value = SecurityAssociation> {
             spi,
             algorithm,
             key,
+            replay: ReplayProtection::Timestamps,
         }
     })
 }

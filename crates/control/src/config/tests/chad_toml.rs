@@ -86,6 +86,7 @@ fn the_example_shows_every_key_and_its_default() {
         "address",
         "spi",
         "algorithm",
+        "replay",
         "key-file",
     ];
     for key in contract {

@@ -69,6 +69,7 @@ fn the_example_shows_every_key_and_its_default() {
         "cha",
         "spi",
         "algorithm",
+        "replay",
         "key-file",
     ];
     for key in contract {

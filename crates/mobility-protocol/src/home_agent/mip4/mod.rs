@@ -19,7 +19,7 @@ use crate::wire::mip4::{
     Extension, Extensions, Identification, RegistrationReply, RegistrationRequest, ReplyCode,
     RequestFlags, UdpTunnelReply,
 };
-use crate::{Datagram, HomeAddress, Lifetime, Refusal, Transmit, Transport};
+use crate::{Datagram, Family, HomeAddress, Lifetime, Refusal, Stamp, Transmit, Transport};
 
 /// What of a Registration Request its reply repeats or depends on.
 #[derive(Debug)]
@@ -55,6 +55,10 @@ pub(super) fn open(
     };
     let request = &admitted.request;
     let envelope = Envelope::new(home_agent, datagram, request);
+    let nonce = admitted
+        .association
+        .uses_nonces(Family::Ipv4)
+        .then_some(request.identification);
     let update = BindingUpdate {
         home_address: (!request.home_address.is_unspecified())
             .then(|| HomeAddress::from(request.home_address)),
@@ -62,7 +66,11 @@ pub(super) fn open(
         lifetime: request.lifetime,
         // RFC 5944, section 3.8.2.2.
         everywhere: request.care_of_address == request.home_address,
-        stamp: request.identification.into(),
+        stamp: match nonce {
+            Some(_) => Stamp::default(),
+            None => request.identification.into(),
+        },
+        nonce,
         transport: datagram.transport,
         cookie: request.extensions.cookie(),
         malformed: admitted.malformed.then_some(Reason::PoorlyFormed),
@@ -151,11 +159,12 @@ impl Envelope {
                 .home_address
                 .map_or(Ipv4Addr::UNSPECIFIED, ipv4),
             home_agent: self.home_agent,
-            identification: match acknowledgement.outcome {
-                Err(denial) if denial.reason == Reason::NotFresh => {
+            identification: match (acknowledgement.nonce, acknowledgement.outcome) {
+                (Some(nonce), _) => self.identification.with_high(nonce),
+                (None, Err(denial)) if denial.reason == Reason::NotFresh => {
                     self.identification.with_high(denial.clock)
                 }
-                Ok(_) | Err(_) => self.identification,
+                (None, Ok(_) | Err(_)) => self.identification,
             },
             extensions,
         };

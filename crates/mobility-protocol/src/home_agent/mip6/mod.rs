@@ -118,6 +118,7 @@ pub(super) fn open(
             timestamp: envelope.timestamp,
             sequence: Some(update.sequence),
         },
+        nonce: None,
         transport: datagram.transport,
         cookie: update.options.cookie(),
         malformed: (!proves_nothing && envelope.timestamp.is_none()).then_some(Reason::Undated),

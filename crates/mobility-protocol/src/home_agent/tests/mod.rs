@@ -3,6 +3,7 @@ mod drops;
 mod lifecycle;
 mod mip6;
 mod model;
+mod nonces;
 mod reachability;
 mod replay;
 mod restart;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::security::{Algorithm, HomeAgentSecret, Key, SecurityAssociation};
+use crate::security::{Algorithm, HomeAgentSecret, Key, ReplayProtection, SecurityAssociation};
 use crate::wire::mip4::{
     Extension, Extensions, Identification, Message, RegistrationReply, RegistrationRequest,
     ReplyCode, RequestFlags,
@@ -69,11 +70,13 @@ fn association(identity: &str) -> SecurityAssociation {
             spi: 256,
             algorithm: Algorithm::HmacMd5,
             key: Key::new([0x0b; 16]).unwrap(),
+            replay: ReplayProtection::Timestamps,
         },
         PHONE => SecurityAssociation {
             spi: 257,
             algorithm: Algorithm::HmacSha256,
             key: Key::new([0x0c; 32]).unwrap(),
+            replay: ReplayProtection::Timestamps,
         },
         _ => SecurityAssociation::open_mode(),
     }

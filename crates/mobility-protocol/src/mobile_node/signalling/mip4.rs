@@ -99,6 +99,11 @@ impl<'a> Reply<'a> {
         Tie::Low(self.reply.identification.low())
     }
 
+    /// The half that is the home agent's (RFC 5944, section 5.7.2).
+    pub(super) const fn nonce(&self) -> u32 {
+        self.reply.identification.high()
+    }
+
     pub(super) const fn refusal(&self) -> Refusal {
         Refusal {
             code: self.reply.code.0,

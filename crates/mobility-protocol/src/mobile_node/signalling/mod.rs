@@ -100,7 +100,7 @@ pub(super) struct Challenge {
 /// What a home agent says about the next stamp it will accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hint {
-    /// The seconds of its clock.
+    /// The seconds of its clock; under a key that goes with nonces, the next one.
     Clock(u32),
     /// The last number it accepted.
     Sequence(SequenceNumber),
@@ -199,6 +199,14 @@ impl Acknowledgement<'_> {
         match self {
             Self::Mip4(reply) => reply.refusal(),
             Self::Mip6(acknowledgement) => acknowledgement.refusal(),
+        }
+    }
+
+    /// What the next update has to repeat, under a key that goes with nonces.
+    pub(super) const fn nonce(&self) -> Option<u32> {
+        match self {
+            Self::Mip4(reply) => Some(reply.nonce()),
+            Self::Mip6(_) => None,
         }
     }
 

@@ -5,6 +5,8 @@ mod asking;
 mod keys;
 mod mip6;
 mod moving;
+mod nonces;
+mod pair;
 mod refusals;
 mod registering;
 mod releasing;

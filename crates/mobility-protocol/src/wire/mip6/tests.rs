@@ -2,7 +2,7 @@ use std::net::Ipv6Addr;
 
 use super::iana::{AuthenticationSubtype, BindingErrorStatus, IdentifierSubtype};
 use super::*;
-use crate::security::{Algorithm, Key, SecurityAssociation};
+use crate::security::{Algorithm, Key, ReplayProtection, SecurityAssociation};
 use crate::wire::Octets;
 use crate::{Identity, Lifetime};
 
@@ -215,6 +215,7 @@ fn mn_aaa_is_over_the_digest_of_the_message() {
         spi: 3,
         algorithm: Algorithm::HmacSha1,
         key: Key::new([0x0b; 20]).unwrap(),
+        replay: ReplayProtection::Timestamps,
     };
     let octets = update("0009190200000003ba9343d9a281f9576cdf57379a3ca2a9cadef7b4");
     let decoded = BindingUpdate::decode(&octets).unwrap();

@@ -6,7 +6,7 @@ mod sending;
 use std::net::Ipv6Addr;
 
 use super::*;
-use crate::security::{Algorithm, Key};
+use crate::security::{Algorithm, Key, ReplayProtection};
 use crate::wire::mip6::iana::BindingErrorStatus;
 use crate::wire::mip6::{
     self, AcknowledgementFlags, BindingAcknowledgement, BindingAddresses, BindingError,
@@ -37,6 +37,7 @@ fn key() -> SecurityAssociation {
         spi: 256,
         algorithm: Algorithm::HmacSha1,
         key: Key::new([7; 16]).unwrap_or_else(|_| unreachable!("sixteen octets")),
+        replay: ReplayProtection::Timestamps,
     }
 }
 
