@@ -28,6 +28,8 @@ pub(crate) struct Arrival {
     pub(crate) payload: Vec<u8>,
     /// Nobody who holds the key wrote it so: it must not have any effect.
     pub(crate) forged: bool,
+    /// It repeats a nonce: no second one like it may have any effect.
+    pub(crate) good_once: bool,
 }
 
 impl Arrival {
@@ -44,7 +46,7 @@ impl Arrival {
 
 /// Whatever arrives and whatever else happens: no address is lent twice, too early or to the wrong
 /// one; pool, data path, store and bindings agree; answers go to the sender and are no larger than
-/// what they answer; forged messages change nothing; every message is counted once; and when
+/// what they answer; forged messages, and those with a nonce when they are repeated, change nothing; every message is counted once; and when
 /// everybody has gone, nothing is left.
 pub fn home_agent(octets: &[u8]) {
     let mut script = Script::new(octets);
@@ -99,6 +101,7 @@ fn raw(script: &mut Script<'_>) -> Arrival {
         home_address: None,
         payload,
         forged: false,
+        good_once: false,
     }
 }
 

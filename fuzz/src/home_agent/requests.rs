@@ -38,17 +38,27 @@ pub(crate) fn secret() -> HomeAgentSecret {
 
 /// Whose configured association is whose; those of strangers are the one that everybody knows.
 pub(crate) fn association(name: &str) -> SecurityAssociation {
-    let own = |spi, algorithm, key: &[u8]| {
+    let own = |spi, algorithm, replay, key: &[u8]| {
         Key::new(key).map(|key| SecurityAssociation {
             spi,
             algorithm,
             key,
-            replay: ReplayProtection::Timestamps,
+            replay,
         })
     };
     match name {
-        LAPTOP => own(256, Algorithm::HmacMd5, &[0x0b; 16]),
-        PHONE => own(257, Algorithm::HmacSha256, &[0x0c; 32]),
+        LAPTOP => own(
+            256,
+            Algorithm::HmacMd5,
+            ReplayProtection::Timestamps,
+            &[0x0b; 16],
+        ),
+        PHONE => own(
+            257,
+            Algorithm::HmacSha256,
+            ReplayProtection::Nonces,
+            &[0x0c; 32],
+        ),
         _ => return SecurityAssociation::open_mode(),
     }
     .unwrap_or_else(|error| unreachable!("{error}"))
@@ -94,7 +104,10 @@ impl Request {
             },
             home_agent: HOME_AGENT,
             care_of_address,
-            identification: timestamp(world.unix_time(), request.stamp),
+            identification: match request.name {
+                PHONE if request.stamp <= 191 => world.nonces(),
+                _ => timestamp(world.unix_time(), request.stamp),
+            },
             extensions,
         };
         let source = match request.form & 0x20 {
@@ -259,6 +272,7 @@ impl Request {
             home_address: None,
             payload,
             forged: self.forged || (damaged && whole),
+            good_once: self.name == PHONE && destination.is_ipv4(),
         }
     }
 }

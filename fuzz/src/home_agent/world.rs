@@ -9,6 +9,8 @@ use mobility_protocol::home_agent::{
     BindingState, BindingView, Config, Event, HomeAgent, MobileNodeConfig, Mode, Owner, Quotas,
     Rates, StoreChange, StoredLease, StoredRecord,
 };
+use mobility_protocol::wire::Identification;
+use mobility_protocol::wire::mip4::Message;
 use mobility_protocol::{DataplaneChange, Family, HomeAddress, Identity, Tunnel};
 
 use super::super::time::{Clock, MANY, Timed};
@@ -36,6 +38,10 @@ pub(crate) struct World {
     /// Datagrams in this life of the agent.
     delivered: u64,
     sequence: u16,
+    /// How often the process began.
+    lives: u64,
+    /// What the phone's next request repeats.
+    nonce: u32,
 }
 
 impl World {
@@ -43,7 +49,7 @@ impl World {
         let clock = Clock::new();
         let open = kind & 1 == 0;
         Self {
-            agent: new_agent(open, kind, &clock),
+            agent: new_agent(open, kind, 1, &clock),
             open,
             clock,
             store: BTreeMap::new(),
@@ -54,6 +60,8 @@ impl World {
             latest: VecDeque::new(),
             delivered: 0,
             sequence: 0,
+            lives: 1,
+            nonce: 0,
         }
     }
 
@@ -68,6 +76,12 @@ impl World {
             0..=191 => self.sequence,
             some => self.sequence.wrapping_add(u16::from(some) << 8),
         }
+    }
+
+    /// The home agent's last nonce, with one of the phone's.
+    pub(crate) fn nonces(&mut self) -> Identification {
+        let ours = self.sequence(0);
+        Identification::from_parts(self.nonce, ours.into())
     }
 
     pub(crate) fn bound_to(&self, name: &str, family: Family) -> Option<IpAddr> {
@@ -108,7 +122,8 @@ impl World {
     /// An earlier message arrives again.
     pub(crate) fn repeat(&mut self, back: usize) {
         let index = self.latest.len().checked_sub(1 + back);
-        if let Some(arrival) = index.and_then(|index| self.latest.get(index)).cloned() {
+        if let Some(mut arrival) = index.and_then(|index| self.latest.get(index)).cloned() {
+            arrival.forged |= arrival.good_once;
             self.deliver(arrival);
         }
     }
@@ -121,7 +136,8 @@ impl World {
         if change % 4 == 1 {
             self.open = !self.open;
         }
-        self.agent = new_agent(self.open, change, &self.clock);
+        self.lives += 1;
+        self.agent = new_agent(self.open, change, self.lives, &self.clock);
         self.tunnels.clear();
         self.former.clear();
         self.delivered = 0;
@@ -262,6 +278,7 @@ impl World {
             } else if let Some(event) = self.agent.poll_event() {
                 self.execute(event);
             } else if let Some(transmit) = self.agent.poll_transmit() {
+                self.nonce = nonce_for_phone(&transmit.payload).unwrap_or(self.nonce);
                 left.push((transmit.destination, transmit.payload.len()));
             } else {
                 break;
@@ -341,7 +358,11 @@ impl Timed for World {
     }
 }
 
-fn new_agent(open: bool, seed: u8, clock: &Clock) -> HomeAgent {
+fn new_agent(open: bool, kind: u8, life: u64, clock: &Clock) -> HomeAgent {
+    let mut seed = [kind; 32];
+    if let Some(first) = seed.first_chunk_mut() {
+        *first = life.to_be_bytes();
+    }
     let node = |name, address: Option<Ipv4Addr>| MobileNodeConfig {
         identity: identity(name),
         address: address.map(IpAddr::V4),
@@ -379,8 +400,18 @@ fn new_agent(open: bool, seed: u8, clock: &Clock) -> HomeAgent {
         correspondents: Arc::from([net("198.51.100.0/24"), net("2001:db8:300::/48")]),
         replay_window: Duration::from_secs(7),
     };
-    HomeAgent::new(config, [seed; 32], clock.now, clock.unix_time())
+    HomeAgent::new(config, seed, clock.now, clock.unix_time())
         .unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// What this answer has the phone repeat, if it is one to the phone.
+fn nonce_for_phone(payload: &[u8]) -> Option<u32> {
+    match Message::decode(payload) {
+        Ok(Message::RegistrationReply(reply)) => (reply.extensions.nai()?.as_bytes()
+            == PHONE.as_bytes())
+        .then(|| reply.identification.high()),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 /// Whether any host may be lent this address.

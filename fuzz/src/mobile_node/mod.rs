@@ -37,7 +37,7 @@ pub(crate) fn association(index: usize) -> Option<SecurityAssociation> {
         spi,
         algorithm: Algorithm::HmacSha256,
         key: Key::new([9; 32]).unwrap_or_else(|error| unreachable!("{error}")),
-        replay: ReplayProtection::Timestamps,
+        replay: ReplayProtection::Nonces,
     })
 }
 
