@@ -175,7 +175,7 @@ impl Default for AgentSettings {
             identity: None,
             dns_mode: "resolv-conf".to_owned(),
             // Longer than the daemon's own defaults: a busy test machine must not send sessions past their binding.
-            hold: 1_000,
+            hold: 2_500,
             lookup_window: 1_000,
             linger: 1_000,
             inactivity: 5_000,

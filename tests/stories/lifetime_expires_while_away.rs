@@ -8,7 +8,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     story.needs_real_root("sshd changes its user")?;
     let stage = Stage::with(
         |chad| {
-            chad.lifetime = 3;
+            chad.lifetime = 5;
             chad.hold_down = 30;
         },
         |_| {},
