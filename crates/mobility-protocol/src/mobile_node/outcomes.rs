@@ -361,6 +361,11 @@ impl Entry {
                 home_address: held.home_address,
             });
         }
+        if reason == FailureReason::Silent {
+            // Somebody may have a binding there under another key of the same index.
+            context.memory.acquaintance = None;
+            context.out.snapshot_changed();
+        }
         self.hold_off(reason, context);
         self.report_failure(reason, context);
         State::Ended

@@ -1,10 +1,12 @@
 //! Who comes back needs no echo before he has a binding.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mobility_protocol::Reachability;
+use mobility_protocol::home_agent::StoredRecord;
 use mobility_protocol::mobile_node::{BindingState, StoredAcquaintance};
-use mobility_protocol::security::HomeAgentSecret;
+use mobility_protocol::security::{HomeAgentSecret, Key, SecurityAssociation};
 
 use crate::world::{SEED, World, families};
 
@@ -118,5 +120,38 @@ fn a_pinned_home_agent_is_not_taken_for_the_one_known_before() {
         assert_eq!(world.state(), Some(BindingState::Registering));
         assert_eq!(world.drops("drop_other_key"), 1);
         assert_eq!(world.agent.bindings(world.now).count(), 0);
+    });
+}
+
+#[test]
+fn whose_index_somebody_else_has_taken_comes_back_with_another_key() {
+    families(|family| {
+        let mut world = World::acquainted(family);
+        world.bind(None);
+        let sent = world.sent().remove(0);
+        world.answers(&sent, sent.source);
+        // As if the other had found a key of the same index, which takes a while.
+        let mut record = world.store.values().next().unwrap().clone();
+        record.association = Arc::new(SecurityAssociation {
+            key: Key::new([1; 32]).unwrap(),
+            ..(*record.association).clone()
+        });
+        let taken = record.association.spi;
+        world.store.insert((record.owner(), family), record);
+        world.replace_agent(&SEED);
+
+        for _ in 0..70 {
+            world.wait(Duration::from_secs(1));
+            world.settle();
+        }
+        assert_eq!(world.state(), None);
+        assert_eq!(world.agent.bindings(world.now).count(), 1);
+        world.wait(Duration::from_secs(60));
+        world.bind(None);
+        world.settle();
+        assert_eq!(world.state(), Some(BindingState::Active));
+        assert_eq!(world.agent.bindings(world.now).count(), 2);
+        let others = |record: &&StoredRecord| record.association.spi != taken;
+        assert_eq!(world.store.values().filter(others).count(), 1);
     });
 }
