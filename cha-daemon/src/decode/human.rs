@@ -42,6 +42,7 @@ pub(crate) fn render(about: &Map<String, Value>, explanation: &Value) -> String 
 fn headline(object: &Map<String, Value>) -> String {
     let name = object
         .get("name")
+        .filter(|name| !name.is_null())
         .map_or_else(|| "unknown".to_owned(), scalar);
     let number = object
         .get("type")

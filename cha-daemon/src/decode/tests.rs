@@ -241,6 +241,8 @@ fn what_can_not_be_read_is_reported_and_refused() {
 
     let (text, refused) = decoded(b"01 22 07", false);
     assert!(refused && text.contains("REFUSED at octet"), "{text}");
+    let (text, refused) = decoded(b"00", false);
+    assert!(refused && text.starts_with("unknown (type 0)"), "{text}");
 }
 
 #[test]

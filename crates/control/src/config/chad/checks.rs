@@ -37,6 +37,11 @@ pub(super) fn listen_address_in_pool(
 ) {
     let address = listen.value;
     if let Some(prefix) = pool.iter().find(|prefix| prefix.value.contains(&address)) {
+        if prefix.value == IpNet::from(address) {
+            let message = format!("the pool's {address} is the listen address, and never lent");
+            report.error(&prefix.span, &message, "write addresses of their own");
+            return;
+        }
         let message = format!(
             "the listen address {address} is inside the pool's {}",
             prefix.value

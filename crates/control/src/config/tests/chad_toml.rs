@@ -215,6 +215,11 @@ fn pools_that_can_not_be() {
         (3, 17),
         &["leaves nothing"],
     );
+    refused(
+        pool("[\"192.0.2.1/32\"]"),
+        (2, 14),
+        &["192.0.2.1 is the listen address"],
+    );
     let (_, warnings) = pool("[\"192.0.2.0/24\"]").unwrap();
     assert!(warnings.first().unwrap().to_string().contains("never lent"));
 }
