@@ -2,9 +2,11 @@
 
 use std::{fs, net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use crate::{Family, LabError, Node, Process, wait_for};
+use crate::{Family, LabError, Node, Process, stretched, wait_for};
 
 const START: Duration = Duration::from_secs(10);
+/// Until a session is open: cryptography takes its time where the processor is emulated.
+const OPEN: Duration = Duration::from_secs(30);
 
 /// A running sshd with a host key and one user's key made for it.
 pub struct SshServer {
@@ -40,7 +42,7 @@ impl SshServer {
             format!(
                 "Port 22\nHostKey {place}/host_key\nAuthorizedKeysFile {place}/authorized_keys\n\
                  PidFile none\nUsePAM no\nStrictModes no\nUseDNS no\nPermitRootLogin yes\nPasswordAuthentication no\n\
-                 PermitUserRC no\nPrintMotd no\n"
+                 PermitUserRC no\nPrintMotd no\nKexAlgorithms curve25519-sha256\n"
             ),
         )?;
         let sshd = node
@@ -59,11 +61,11 @@ impl SshServer {
         })
     }
 
-    /// Opens a session from `node` to `host` that says each line back, after the addresses of the connection as
+    /// Opens a session from `node` to `host` that says each line back, before the addresses of the connection as
     /// the server sees them.
     pub fn session(&self, node: &Node, host: &str) -> Result<SshSession, LabError> {
-        let program = "while read -r line; do echo \"$line from $SSH_CONNECTION\"; done";
-        let ssh = node
+        let program = "echo open; while read -r line; do echo \"$line from $SSH_CONNECTION\"; done";
+        let mut ssh = node
             .program("ssh")
             .args([
                 "-F",
@@ -75,7 +77,7 @@ impl SshServer {
                 "-o",
                 "BatchMode=yes",
                 "-o",
-                "ConnectTimeout=10",
+                &format!("ConnectTimeout={}", stretched(OPEN).as_secs()),
             ])
             .args([
                 "-o",
@@ -93,6 +95,7 @@ impl SshServer {
             .arg(program)
             .with_stdin()
             .start()?;
+        ssh.wait_for_output("the session", OPEN, |text| text.starts_with("open\n"))?;
         Ok(SshSession { ssh, said: 0 })
     }
 }
