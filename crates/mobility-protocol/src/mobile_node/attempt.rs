@@ -248,6 +248,17 @@ pub(super) struct Request {
     pub(super) sent: Instant,
 }
 
+impl Request {
+    /// Whether it asks for the same as the other one, from the same place and by the same key.
+    pub(super) fn asks_like(&self, other: &Self) -> bool {
+        Self {
+            stamp: other.stamp,
+            sent: other.sent,
+            ..*self
+        } == *other
+    }
+}
+
 /// The latest messages to one home agent that are not answered, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Outstanding {

@@ -13,7 +13,8 @@ use super::entry::{Entry, Established, State};
 use super::signalling::{self, BindingUpdate};
 use super::transitions::Input;
 use crate::{
-    Encapsulation, HomeAddress, Lifetime, Path, Reachability, Transmit, Tunnel, TunnelEndpoints,
+    Encapsulation, HomeAddress, Lifetime, Path, Reachability, Stamp, Transmit, Tunnel,
+    TunnelEndpoints,
 };
 
 impl Entry {
@@ -91,19 +92,26 @@ impl Entry {
         attempt.sent(keys, context.now);
         let Some(path) = self.path else { return };
         let purpose = attempt.purpose();
-        let unanswered = self.outstanding.latest().filter(|latest| {
-            let asks_the_same = (purpose, home_address, path, self.attachment)
-                == (
-                    latest.purpose,
-                    latest.home_address,
-                    latest.path,
-                    latest.attachment,
-                );
-            association.uses_nonces(family) && latest.spi == association.spi && asks_the_same
-        });
+        let request = Request {
+            purpose,
+            stamp: Stamp::default(),
+            transport,
+            spi: association.spi,
+            home_address,
+            path,
+            attachment: self.attachment,
+            sent: context.now,
+        };
         // A nonce is good for one message, which may have arrived.
-        let repeated = unanswered.map(|latest| latest.stamp);
-        let stamp = repeated.unwrap_or_else(|| context.next_stamp(family, &association));
+        let unanswered = self
+            .outstanding
+            .latest()
+            .filter(|latest| association.uses_nonces(family) && latest.asks_like(&request))
+            .copied();
+        let request = unanswered.unwrap_or_else(|| Request {
+            stamp: context.next_stamp(family, &association),
+            ..request
+        });
         let update = BindingUpdate {
             identity: &context.config.identity,
             home_address,
@@ -116,7 +124,7 @@ impl Entry {
             } else {
                 Lifetime::Infinite
             },
-            stamp,
+            stamp: request.stamp,
             transport,
             elements: (self.authority).elements(purpose, path.care_of, &association),
         };
@@ -127,17 +135,8 @@ impl Entry {
         context.out.counters.requests += 1;
         context.out.counters.retransmissions += u64::from(again);
         self.told = Some(self.attachment);
-        if repeated.is_none() {
-            self.outstanding.push(Request {
-                attachment: self.attachment,
-                purpose,
-                stamp,
-                transport,
-                spi: association.spi,
-                home_address,
-                path,
-                sent: context.now,
-            });
+        if unanswered.is_none() {
+            self.outstanding.push(request);
         }
         context.out.transmit(Transmit {
             source: path.care_of.ip(),
