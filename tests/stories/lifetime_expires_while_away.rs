@@ -14,6 +14,10 @@ pub(crate) fn tell(story: &Story) -> Told {
         |_| {},
     )?;
     let server = SshServer::start(&stage.site.server)?;
+    stage
+        .agent
+        .command(&["bind", "server.example"])?
+        .success()?;
     let mut session = server.session(stage.laptop.node(), "server.example")?;
     let lent = session.say(BOUND)?;
     stage.laptop.leave_all()?;
