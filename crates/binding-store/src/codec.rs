@@ -243,6 +243,7 @@ impl Reader<'_> {
             spi,
             algorithm,
             key,
+            // The configuration's to say, and not the record's.
             replay: ReplayProtection::Timestamps,
         })
     }
