@@ -35,11 +35,9 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Changes one bit, if there is any.
-pub(crate) fn flip(octets: &mut [u8], bit: u16) {
-    let count = octets.len() * 8;
-    if count > 0 {
-        let bit = usize::from(bit) % count;
-        octets[bit / 8] ^= 1 << (bit % 8);
-    }
+/// Changes one bit, if there is any, and tells in which octet.
+pub(crate) fn flip(octets: &mut [u8], bit: u16) -> Option<usize> {
+    let bit = usize::from(bit).checked_rem(octets.len() * 8)?;
+    octets[bit / 8] ^= 1 << (bit % 8);
+    Some(bit / 8)
 }

@@ -20,6 +20,9 @@ use super::super::script::{Script, flip};
 use super::laptop::{Laptop, Message, Sent};
 use super::{AGENTS, NAME, association, key_pair};
 
+/// Where a Mobility Header has its checksum (RFC 6275, section 6.1.1).
+const CHECKSUM: std::ops::Range<usize> = 4..6;
+
 /// What an answer says, and how.
 struct Answer {
     code: u8,
@@ -89,29 +92,21 @@ pub(crate) fn answer(script: &mut Script<'_>, laptop: &mut Laptop) {
         Message::Request(request) => reply(&answer, request),
         Message::Update(update, addresses) => acknowledgement(&answer, &sent, update, addresses),
     };
-    let damaged = form & 0x18 == 0x18;
-    let undamaged = payload.clone();
-    if damaged {
-        flip(&mut payload, script.number());
-    }
-    // Another checksum may be the right one where the mobile node is now, and the answer as good as before.
-    let same_but_checksum =
-        payload.get(..4) == undamaged.get(..4) && payload.get(6..) == undamaged.get(6..);
-    let whole = match sent.transport {
-        _ if sent.to.is_ipv4() => true,
-        Transport::MobilityHeader => !same_but_checksum,
-        Transport::Udp { .. } => false,
+    let flipped = match form & 0x18 {
+        0x18 => flip(&mut payload, script.number()),
+        _ => None,
     };
+    let damaged = flipped.is_some_and(|octet| match sent.transport {
+        _ if sent.to.is_ipv4() => true,
+        // Another checksum may be the right one where the mobile node is now, and the answer as good as before.
+        Transport::MobilityHeader => !CHECKSUM.contains(&octet),
+        Transport::Udp { .. } => false,
+    });
     let source = match form & 0xe0 {
         0xe0 => AGENTS[usize::from(form) % AGENTS.len()],
         _ => sent.to,
     };
-    laptop.hear(
-        source,
-        sent.transport,
-        &payload,
-        answer.forged || (damaged && whole),
-    );
+    laptop.hear(source, sent.transport, &payload, answer.forged || damaged);
 }
 
 /// A Binding Refresh Request or a Binding Error, which anybody may send.

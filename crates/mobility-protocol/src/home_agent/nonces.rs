@@ -16,7 +16,8 @@ use crate::wire::Identification;
 #[derive(Debug)]
 pub(super) struct Nonces {
     random: ChaCha12Rng,
-    expected: BTreeMap<Identity, BTreeMap<u32, Expected>>,
+    /// By identity and Security Parameter Index.
+    expected: BTreeMap<(Identity, u32), Expected>,
 }
 
 /// What is expected under one key.
@@ -50,11 +51,8 @@ impl Nonces {
         identification: Identification,
     ) -> (Freshness, u32) {
         let random = &mut self.random;
-        let of_identity = match self.expected.get_mut(identity) {
-            Some(expected) => expected,
-            None => self.expected.entry(identity.clone()).or_default(),
-        };
-        let expected = of_identity.entry(spi).or_insert_with(|| Expected {
+        let key = (identity.clone(), spi);
+        let expected = self.expected.entry(key).or_insert_with(|| Expected {
             next: random.next_u32(),
             last: None,
         });

@@ -42,8 +42,8 @@ impl HomeAgent {
         let (freshness, nonce) = match update.nonce {
             Some(identification) => {
                 let spi = update.association.spi;
-                let judged = self.nonces.judge(&update.identity, spi, identification);
-                (judged.0, Some(judged.1))
+                let (freshness, next) = self.nonces.judge(&update.identity, spi, identification);
+                (freshness, Some(next))
             }
             None => (time.judge(update.stamp), None),
         };

@@ -361,9 +361,8 @@ impl Entry {
                 home_address: held.home_address,
             });
         }
-        if reason == FailureReason::Silent {
-            // Somebody may have a binding there under another key of the same index.
-            context.memory.acquaintance = None;
+        // Somebody may have a binding there under another key of the same index.
+        if reason == FailureReason::Silent && context.memory.acquaintance.take().is_some() {
             context.out.snapshot_changed();
         }
         self.hold_off(reason, context);

@@ -2,11 +2,10 @@
 
 /// The style of replay protection of a security association (RFC 5944, section 5.7). Messages of
 /// Mobile IPv6 have timestamps whatever it says: there is no other (RFC 4285, section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayProtection {
     /// Each request says when it was sent (RFC 5944, section 5.7.1). A first one is good at once; the
     /// clocks have to agree, or the mobile node learns by how much they don't.
-    #[default]
     Timestamps,
     /// Each request repeats a number that the last answer brought (RFC 5944, section 5.7.2). It takes no
     /// clock, and one round trip more where the home agent has forgotten the number, or was restarted.
