@@ -141,6 +141,14 @@ impl Stage {
             .args(arguments)
     }
 
+    /// Waits until mn-agent has a binding for the site's server.
+    pub fn bind(&self) -> Result<(), LabError> {
+        self.agent
+            .command(&["bind", "server.example"])?
+            .success()
+            .map(drop)
+    }
+
     /// Whether an address is of the site's pool.
     #[must_use]
     pub fn is_lent(&self, address: IpAddr) -> bool {

@@ -27,10 +27,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     // What was published before is known for a minute.
     stage.agent.stop()?;
     stage.agent.run_until_ready()?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     fetch(&stage)?;
     let peer = web.served().last().map(|one| one.peer.ip());
     ensure(peer.is_some_and(|peer| stage.is_lent(peer)), || {

@@ -15,10 +15,7 @@ const LATE: Duration = Duration::from_millis(1_500);
 
 pub(crate) fn tell(story: &Story) -> Told {
     let stage = Stage::new()?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let (laptop, site) = (stage.laptop.node(), &stage.site);
     let session = Conversation::start(laptop, &site.server, site.address, 80)?;
     ensure(stage.is_lent(session.peer()), || {

@@ -22,10 +22,7 @@ const TRY: Duration = Duration::from_millis(700);
 
 pub(crate) fn tell(story: &Story) -> Told {
     let stage = Stage::new()?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let binding = stage.wait_for_binding_at(stage.care_of())?;
     let Some(lent) = binding.choa else {
         return Err(Failure::new(format!("{binding:?}")));

@@ -18,10 +18,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     let file = stage.laptop.node().directory().join("download");
     let url = format!("http://server.example/{OCTETS}/100000");
     // An emulated machine may be too slow for the hold.
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let mut curl = stage.curl(&["-o", &file.to_string_lossy(), &url]).start()?;
     wait_for_size(&file, 50_000, BOUND)?;
     stage.move_and_wait()?;

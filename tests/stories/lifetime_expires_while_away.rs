@@ -14,10 +14,7 @@ pub(crate) fn tell(story: &Story) -> Told {
         |_| {},
     )?;
     let server = SshServer::start(&stage.site.server)?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let mut session = server.session(stage.laptop.node(), "server.example")?;
     let lent = session.say(BOUND)?;
     stage.laptop.leave_all()?;

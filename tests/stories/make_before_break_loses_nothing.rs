@@ -15,10 +15,7 @@ const BETWEEN_MOVES: usize = 440;
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     for (direction, port) in [(Direction::Up, 9001), (Direction::Down, 9002)] {
         let probes = Probes::start(
             stage.laptop.node(),

@@ -22,10 +22,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
     let web = HttpServer::start(&stage.site.server, 80)?;
     let server = SshServer::start(&stage.site.server)?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let mut session = server.session(stage.laptop.node(), "server.example")?;
     let lent = session.say(BOUND)?;
     // In IPv6 a question for a neighbour has the lent address as its source.

@@ -14,10 +14,7 @@ const OCTETS: u64 = 200_000;
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
     stage.train.narrow(MTU)?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let (laptop, site) = (stage.laptop.node(), &stage.site);
     let session = Conversation::start(laptop, &site.server, site.address, 80)?;
     let lent = session.peer();

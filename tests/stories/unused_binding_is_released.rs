@@ -10,20 +10,14 @@ pub(crate) fn tell(story: &Story) -> Told {
     ensure(unknown.code() == 1, || {
         format!("binding an unknown name ended with {}", unknown.code())
     })?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     let first = stage.wait_for_binding_at(stage.care_of())?;
     stage.chad.wait_for_status(
         "the unused binding to go",
         Duration::from_secs(10),
         |status| status.bindings.is_empty(),
     )?;
-    stage
-        .agent
-        .command(&["bind", "server.example"])?
-        .success()?;
+    stage.bind()?;
     stage.wait_for_binding_at(stage.care_of())?;
     stage
         .agent

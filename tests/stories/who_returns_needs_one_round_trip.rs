@@ -5,8 +5,7 @@ use lab::{Stage, Story, Told, ensure, stage::BOUND};
 
 pub(crate) fn tell(story: &Story) -> Told {
     let mut stage = Stage::new()?;
-    let bind = |stage: &Stage| stage.agent.command(&["bind", "server.example"])?.success();
-    bind(&stage)?;
+    stage.bind()?;
     stage.wait_for_binding_at(stage.care_of())?;
     let first = stage.chad.status()?;
     ensure(
@@ -25,7 +24,7 @@ pub(crate) fn tell(story: &Story) -> Told {
     // What it knows of the home agent outlives it.
     stage.agent.stop()?;
     stage.agent.run()?;
-    bind(&stage)?;
+    stage.bind()?;
     let returned =
         stage
             .chad
